@@ -1,1 +1,43 @@
-//! placeholder
+//! The rules of a Genesys Cloud notification stream as a pure machine.
+//!
+//! Four verbs: [`Machine::handle`], [`Machine::handle_timeout`], [`Machine::poll_output`],
+//! [`Machine::poll_timeout`], and a fifth for the hot path, [`Machine::frame`]. Change once, drain every output, then
+//! wait until the next deadline. Time and randomness are arguments; nothing here performs I/O.
+
+mod backoff;
+mod config;
+mod decision;
+mod dedup;
+mod envelope;
+mod failure;
+mod gap;
+mod governor;
+mod io;
+mod link;
+mod machine;
+mod notice;
+mod random;
+mod roster;
+mod shard;
+mod throttle;
+mod time;
+mod token;
+mod topic;
+
+pub use config::{BackoffConfig, Config, Continuity, Heartbeat, Limits, Rotation};
+pub use decision::{Decision, Judgement, Step, judge, judge_close};
+pub use envelope::{Envelope, Frame, MAX_DEPTH, SystemNotice, Unreadable};
+pub use failure::{Failure, HttpFailure, NetworkKind};
+pub use governor::{Governor, GovernorConfig};
+pub use io::{
+    Effect, Ending, Generation, Input, LinkId, NewChannel, Operation, Outcome, Output, Rejection, RequestId,
+    SocketId, Ticket, TokenGrant, TokenReason, TopicChange, TopicId, TopicRequest, TopicResult, Verb,
+};
+pub use machine::{ChannelStats, Context, Disposition, GapStats, Machine, MachineStats, TopicStats};
+pub use notice::{
+    Backfilled, Certainty, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason, StateChange,
+    TopicState, TopicStatus,
+};
+pub use random::{Random, SplitMix};
+pub use time::Now;
+pub use topic::{Packed, Topic, TopicError, pack};

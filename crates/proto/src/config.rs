@@ -1,0 +1,129 @@
+//! What the rules may be told. Checked by the driver before it gets here.
+
+/// Settings of one client. Every time is in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When a silent socket is pinged and given up.
+    pub heartbeat: Heartbeat,
+    /// How retries are spaced.
+    pub backoff: BackoffConfig,
+    /// How planned changes of channel are timed.
+    pub rotation: Rotation,
+    /// What the service allows.
+    pub limits: Limits,
+    /// How planned changes treat the old channel.
+    pub continuity: Continuity,
+    /// Deadline of one REST or OAuth request. Default 30,000 (Genesys' own streaming client).
+    pub request_timeout_ms: u64,
+    /// Deadline of dialling, TLS and upgrade together. Default 15,000 (Genesys' own streaming client).
+    pub connect_timeout_ms: u64,
+}
+
+/// What happens to the old channel once its successor is proven alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// Closed as soon as a pong shows that its stream is drained.
+    Reconnect,
+    /// Kept for `Rotation::overlap_ms` after that, then closed and its subscriptions deleted.
+    Overlap,
+}
+
+/// Liveness (P1). Any inbound frame is life.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// Silence after which an application ping is sent. Default 20,000.
+    pub ping_after_ms: u64,
+    /// How long a pong may take before the ping is repeated, and how long a new socket has to prove itself.
+    /// Default 5,000.
+    pub pong_timeout_ms: u64,
+    /// Silence after which the socket is dropped. Default 35,000: the service beats every 30 s and Genesys' own
+    /// client uses 35 s.
+    pub silence_ms: u64,
+}
+
+/// Backoff (P6), full jitter.
+#[derive(Clone, Debug)]
+pub struct BackoffConfig {
+    /// Upper bound of the first wait; doubles with each attempt. Default 500.
+    pub initial_ms: u64,
+    /// Upper bound of any wait while the outage is shorter than `Limits::suspend_after_ms`. Default 30,000.
+    pub max_ms: u64,
+    /// Upper bound of any wait while suspended. Default 60,000.
+    pub suspended_max_ms: u64,
+    /// Healthy traffic after which the attempt count starts again. Default 60,000.
+    pub healthy_ms: u64,
+}
+
+/// Planned changes (P3).
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// How long before its end a channel is replaced. Default: random within the last 1–4 h of 24 h, and in
+    /// proportion for shorter lives.
+    pub before_expiry_ms: Option<u64>,
+    /// How long the old link is kept once its stream is drained. Default 5,000.
+    pub overlap_ms: u64,
+    /// Part of a token's life after which it is renewed, 0.1–0.95. Default 0.8.
+    pub token_renewal_fraction: f64,
+}
+
+/// What the service allows, as far as it is known; see `docs/behaviour.md`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Topics per channel, a combined topic counting as one. Default 1,000.
+    pub topics_per_channel: usize,
+    /// Channels per client and user. Default 20.
+    pub channels: usize,
+    /// Characters of a combined topic. Default 200; Genesys' own client stays below, and so do we.
+    pub combined_topic_chars: usize,
+    /// Window in which topic changes are gathered into one request, low and high end. Default 50–250.
+    pub coalesce_ms: (u64, u64),
+    /// Outage after which the state becomes `suspended`. Default 120,000.
+    pub suspend_after_ms: u64,
+    /// Window in which copies from two overlapping channels are recognised. Default 60,000.
+    pub dedup_window_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat: Heartbeat::default(),
+            backoff: BackoffConfig::default(),
+            rotation: Rotation::default(),
+            limits: Limits::default(),
+            continuity: Continuity::Overlap,
+            request_timeout_ms: 30_000,
+            connect_timeout_ms: 15_000,
+        }
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { ping_after_ms: 20_000, pong_timeout_ms: 5_000, silence_ms: 35_000 }
+    }
+}
+
+impl Default for BackoffConfig {
+    fn default() -> Self {
+        Self { initial_ms: 500, max_ms: 30_000, suspended_max_ms: 60_000, healthy_ms: 60_000 }
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { before_expiry_ms: None, overlap_ms: 5_000, token_renewal_fraction: 0.8 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            topics_per_channel: 1_000,
+            channels: 20,
+            combined_topic_chars: 200,
+            coalesce_ms: (50, 250),
+            suspend_after_ms: 120_000,
+            dedup_window_ms: 60_000,
+        }
+    }
+}

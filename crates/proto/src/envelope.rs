@@ -1,0 +1,322 @@
+//! The envelope of a frame: topic and metadata are read, the body is left as the text it came in.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Nesting beyond this is refused: deeper values make `JSON.stringify` and `structuredClone` throw in user code.
+pub const MAX_DEPTH: usize = 64;
+
+/// One text frame, sorted.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// A notification.
+    Event(Envelope<'a>),
+    /// `channel.metadata` other than a pong.
+    Heartbeat,
+    /// `channel.metadata` with the message `pong`.
+    Pong,
+    /// `v2.system.…` and `streaming-subscriptions-expiring`.
+    System(SystemNotice),
+    /// An answer to a frame of ours, or `{"result":"404"}`: the string result as a number, if it is one.
+    Reply(Option<u16>),
+    /// Not a frame of this protocol.
+    Unreadable(Unreadable),
+}
+
+/// A notification's parts, all of them slices of the frame where JSON escapes allow it.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// `topicName`.
+    pub topic: Cow<'a, str>,
+    /// `eventBody` as text; `null` if it was missing.
+    pub body: &'a str,
+    /// `version`.
+    pub version: Option<Cow<'a, str>>,
+    /// `metadata` as text.
+    pub metadata: Option<&'a str>,
+}
+
+/// A notice of the service about the connection itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemNotice {
+    /// `v2.system.socket_closing`: the socket closes within a minute.
+    SocketClosing,
+    /// `v2.system.no_longer_subscribed.{channel}`: the channel was displaced.
+    NoLongerSubscribed {
+        /// Which channel, as the topic names it.
+        channel: String,
+    },
+    /// `v2.system.token_revoked.{id}`.
+    TokenRevoked,
+    /// `streaming-subscriptions-expiring`: the subscriptions must be renewed.
+    SubscriptionsExpiring,
+    /// Anything else under `v2.system`, and `v2.subscription.updated`.
+    Other,
+}
+
+/// Why a frame cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Not JSON, or not an object.
+    NotJson,
+    /// Neither `topicName` nor `result`.
+    NoTopic,
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "not a JSON object",
+            Self::NoTopic => "no topicName",
+            Self::TooDeep => "nested deeper than 64 levels",
+        })
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Sorts a text frame. Reads each byte at most twice and allocates only for escaped names.
+    pub fn read(text: &'a str) -> Self {
+        if too_deep(text.as_bytes()) {
+            return Self::Unreadable(Unreadable::TooDeep);
+        }
+        let Ok(fields) = serde_json::from_str::<Fields<'a>>(text) else {
+            return Self::Unreadable(Unreadable::NotJson);
+        };
+        let Some(topic) = fields.topic else {
+            return match fields.result {
+                Some(result) => Self::Reply(result.parse().ok()),
+                None => Self::Unreadable(Unreadable::NoTopic),
+            };
+        };
+        let body = fields.body.map_or("null", RawValue::get);
+        if topic.eq_ignore_ascii_case("channel.metadata") {
+            return if is_pong(body) { Self::Pong } else { Self::Heartbeat };
+        }
+        if let Some(notice) = SystemNotice::of(&topic) {
+            return Self::System(notice);
+        }
+        Self::Event(Envelope {
+            topic,
+            body,
+            version: fields.version,
+            metadata: fields.metadata.map(RawValue::get),
+        })
+    }
+}
+
+impl SystemNotice {
+    fn of(topic: &str) -> Option<Self> {
+        if topic == "streaming-subscriptions-expiring" {
+            return Some(Self::SubscriptionsExpiring);
+        }
+        if topic == "v2.subscription.updated" {
+            return Some(Self::Other);
+        }
+        let name = topic.strip_prefix("v2.system.")?;
+        Some(match name.split_once('.') {
+            None if name == "socket_closing" => Self::SocketClosing,
+            Some(("no_longer_subscribed", channel)) => {
+                Self::NoLongerSubscribed { channel: channel.to_owned() }
+            }
+            Some(("token_revoked", _)) => Self::TokenRevoked,
+            _ => Self::Other,
+        })
+    }
+}
+
+fn is_pong(body: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+    }
+    serde_json::from_str::<Body<'_>>(body).is_ok_and(|body| body.message.eq_ignore_ascii_case("pong"))
+}
+
+/// serde_json skips a raw value without recursion and so without a limit of its own.
+fn too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut i) = (0_usize, false, 0);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'\\' if in_string => i += 1,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        i += 1;
+    }
+    false
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    topic: Option<Cow<'a, str>>,
+    body: Option<&'a RawValue>,
+    version: Option<Cow<'a, str>>,
+    metadata: Option<&'a RawValue>,
+    result: Option<Cow<'a, str>>,
+}
+
+/// Written by hand because repeated members must do as in `JSON.parse`: the last one counts.
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a frame")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+                    match &*key {
+                        "topicName" => fields.topic = Some(map.next_value::<Text<'de>>()?.0),
+                        "eventBody" => fields.body = Some(map.next_value()?),
+                        "version" => fields.version = scalar_text(map.next_value()?),
+                        "metadata" => fields.metadata = Some(map.next_value()?),
+                        "result" => fields.result = scalar_text(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// A string's content, or the text of a number; the service writes `"2"` and `"404"`, a gateway might not quote.
+fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0),
+        Some(b'0'..=b'9' | b'-') => Some(Cow::Borrowed(text)),
+        _ => None,
+    }
+}
+
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Envelope<'_> {
+        match Frame::read(text) {
+            Frame::Event(envelope) => envelope,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn body_and_metadata_stay_the_text_they_came_in() {
+        let text = r#" {"metadata": {"CorrelationId":"c"},"eventBody" : {"b": 1.0e400,"a":[9007199254740993]} ,"x":[1],"version":"2","topicName":"v2.users.u.presence"}"#;
+        let envelope = event(text);
+        assert_eq!(envelope.topic, "v2.users.u.presence");
+        assert_eq!(envelope.body, r#"{"b": 1.0e400,"a":[9007199254740993]}"#);
+        assert_eq!(envelope.version.as_deref(), Some("2"));
+        assert_eq!(envelope.metadata, Some(r#"{"CorrelationId":"c"}"#));
+    }
+
+    #[test]
+    fn escaped_and_repeated_members_do_as_in_json_parse() {
+        let envelope =
+            event(r#"{"topicName":"v2.a.b","top\u0069cName":"v2.c\u002ed","eventBody":1,"eventBody":null}"#);
+        assert_eq!((&*envelope.topic, envelope.body), ("v2.c.d", "null"));
+    }
+
+    #[test]
+    fn a_missing_body_is_null() {
+        assert_eq!(event(r#"{"topicName":"v2.a.b"}"#).body, "null");
+    }
+
+    #[test]
+    fn frames_are_sorted() {
+        let table: &[(&str, &str)] = &[
+            (
+                r#"{"topicName":"channel.metadata","eventBody":{"message":"WebSocket Heartbeat"}}"#,
+                "Heartbeat",
+            ),
+            (r#"{"topicName":"channel.metadata","eventBody":{"message":"pong"}}"#, "Pong"),
+            (r#"{"eventBody":{"message":"Pong"},"topicName":"channel.metadata"}"#, "Pong"),
+            (r#"{"topicName":"channel.metadata"}"#, "Heartbeat"),
+            (r#"{"topicName":"v2.system.socket_closing","eventBody":{}}"#, "System(SocketClosing)"),
+            (
+                r#"{"topicName":"v2.system.no_longer_subscribed.streaming-0-a"}"#,
+                r#"System(NoLongerSubscribed { channel: "streaming-0-a" })"#,
+            ),
+            (r#"{"topicName":"v2.system.token_revoked.x"}"#, "System(TokenRevoked)"),
+            (r#"{"topicName":"v2.system.news.x"}"#, "System(Other)"),
+            (r#"{"topicName":"v2.subscription.updated"}"#, "System(Other)"),
+            (r#"{"topicName":"streaming-subscriptions-expiring"}"#, "System(SubscriptionsExpiring)"),
+            (r#"{"result":"404","message":"gone"}"#, "Reply(Some(404))"),
+            (r#"{"result":200}"#, "Reply(Some(200))"),
+            (r#"{"message":"?"}"#, "Unreadable(NoTopic)"),
+            (r#"{"topicName":7}"#, "Unreadable(NotJson)"),
+            (r#"[{"topicName":"v2.a.b"}]"#, "Unreadable(NotJson)"),
+            (r#"{"topicName":"v2.a.b"} x"#, "Unreadable(NotJson)"),
+            ("", "Unreadable(NotJson)"),
+            ("ping", "Unreadable(NotJson)"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(format!("{:?}", Frame::read(text)), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_limited_without_recursion() {
+        let nested = |levels: usize| {
+            format!(
+                r#"{{"topicName":"v2.a.b","eventBody":{}"x{{["{}}}"#,
+                "[".repeat(levels),
+                "]".repeat(levels)
+            )
+        };
+        assert!(matches!(Frame::read(&nested(63)), Frame::Event(_)));
+        assert!(matches!(Frame::read(&nested(64)), Frame::Unreadable(Unreadable::TooDeep)));
+        assert!(matches!(Frame::read(&nested(100_000)), Frame::Unreadable(Unreadable::TooDeep)));
+    }
+
+    #[test]
+    fn brackets_inside_strings_do_not_nest() {
+        let text =
+            format!(r#"{{"topicName":"v2.a.b","eventBody":"{}\"{}"}}"#, "[".repeat(100), "{".repeat(100));
+        assert!(matches!(Frame::read(&text), Frame::Event(_)));
+    }
+}

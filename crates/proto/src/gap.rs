@@ -1,0 +1,234 @@
+//! The record of gaps (P2): per topic, connected time + gap time = wall-clock time since it was first live.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::io::TopicId;
+use crate::notice::{Backfilled, Certainty, Gap, Reason};
+
+/// Closed gaps kept for `gaps()`; older ones were delivered and are only counted.
+const KEPT: usize = 1_000;
+
+/// A gap as the ledger keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    number: u64,
+    from: u64,
+    to: Option<u64>,
+    reason: Reason,
+    certainty: Certainty,
+    topics: BTreeSet<TopicId>,
+}
+
+/// Open and closed gaps, and which topics are covered.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    last_number: u64,
+    covered: BTreeSet<TopicId>,
+    blind: BTreeMap<TopicId, u64>,
+    open: BTreeMap<u64, Record>,
+    closed: VecDeque<Record>,
+    pub(crate) recorded: u64,
+    pub(crate) closed_ms: u64,
+}
+
+impl Ledger {
+    /// Whether the topic was live once and is not now.
+    pub(crate) fn is_blind(&self, topic: TopicId) -> bool {
+        self.blind.contains_key(&topic)
+    }
+
+    pub(crate) fn is_covered(&self, topic: TopicId) -> bool {
+        self.covered.contains(&topic)
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// No channel carries these any more. Topics that were not covered are left as they are.
+    pub(crate) fn lose<'a>(
+        &mut self,
+        topics: impl IntoIterator<Item = &'a TopicId>,
+        from: u64,
+        reason: Reason,
+        certainty: Certainty,
+    ) -> Option<Record> {
+        let lost: BTreeSet<TopicId> =
+            topics.into_iter().copied().filter(|id| self.covered.remove(id)).collect();
+        if lost.is_empty() {
+            return None;
+        }
+        let number = self.next_number();
+        self.blind.extend(lost.iter().map(|id| (*id, number)));
+        let record = Record { number, from, to: None, reason, certainty, topics: lost };
+        self.open.insert(number, record.clone());
+        Some(record)
+    }
+
+    /// A channel is proven to carry these. Closes what was open for them; a gap that closes for a part of its topics
+    /// is split.
+    pub(crate) fn regain<'a>(
+        &mut self,
+        topics: impl IntoIterator<Item = &'a TopicId>,
+        at: u64,
+    ) -> Vec<Record> {
+        let mut back: BTreeMap<u64, BTreeSet<TopicId>> = BTreeMap::new();
+        for id in topics {
+            self.covered.insert(*id);
+            if let Some(number) = self.blind.remove(id) {
+                back.entry(number).or_default().insert(*id);
+            }
+        }
+        back.into_iter().filter_map(|(number, topics)| self.close(number, topics, at)).collect()
+    }
+
+    /// The user no longer wants these: their gaps end here, and a later subscription starts anew.
+    pub(crate) fn forget<'a>(
+        &mut self,
+        topics: impl IntoIterator<Item = &'a TopicId>,
+        at: u64,
+    ) -> Vec<Record> {
+        let topics: Vec<TopicId> = topics.into_iter().copied().collect();
+        let closed = self.regain(
+            topics.iter().filter(|id| self.blind.contains_key(id)).copied().collect::<Vec<_>>().iter(),
+            at,
+        );
+        for id in &topics {
+            self.covered.remove(id);
+        }
+        closed
+    }
+
+    /// Something may be missing from a period in which the topics were covered all the same.
+    pub(crate) fn blemish(
+        &mut self,
+        topics: BTreeSet<TopicId>,
+        from: u64,
+        to: u64,
+        reason: Reason,
+        certainty: Certainty,
+    ) -> Option<Record> {
+        if topics.is_empty() {
+            return None;
+        }
+        let number = self.next_number();
+        let record = Record { number, from, to: Some(to.max(from)), reason, certainty, topics };
+        self.keep(record.clone());
+        Some(record)
+    }
+
+    /// Every record kept, oldest first, open ones last.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.closed.iter().chain(self.open.values())
+    }
+
+    fn close(&mut self, number: u64, topics: BTreeSet<TopicId>, at: u64) -> Option<Record> {
+        let open = self.open.get_mut(&number)?;
+        let to = Some(at.max(open.from));
+        let record = if open.topics.len() == topics.len() {
+            Record { to, ..self.open.remove(&number)? }
+        } else {
+            open.topics.retain(|id| !topics.contains(id));
+            let (from, reason, certainty) = (open.from, open.reason, open.certainty);
+            Record { number: self.next_number(), from, to, reason, certainty, topics }
+        };
+        self.keep(record.clone());
+        Some(record)
+    }
+
+    fn keep(&mut self, record: Record) {
+        self.closed_ms += record.to.unwrap_or(record.from).saturating_sub(record.from);
+        self.closed.push_back(record);
+        if self.closed.len() > KEPT {
+            self.closed.pop_front();
+        }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.recorded += 1;
+        self.last_number
+    }
+}
+
+impl Record {
+    /// In the names of the public surface.
+    pub(crate) fn public(&self, name: impl Fn(TopicId) -> String) -> Gap {
+        Gap {
+            id: format!("gap-{}", self.number),
+            from: self.from,
+            to: self.to,
+            reason: self.reason,
+            topics: self.topics.iter().map(|id| name(*id)).collect(),
+            certainty: self.certainty,
+            backfilled: Backfilled::No,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TopicId = TopicId(1);
+    const B: TopicId = TopicId(2);
+
+    fn live() -> Ledger {
+        let mut ledger = Ledger::default();
+        assert!(ledger.regain(&[A, B], 0).is_empty());
+        ledger
+    }
+
+    #[test]
+    fn a_topic_that_was_never_live_has_no_gap() {
+        assert!(Ledger::default().lose(&[A], 5, Reason::Silence, Certainty::Certain).is_none());
+    }
+
+    #[test]
+    fn a_gap_opens_once_and_closes_with_its_topics() {
+        let mut ledger = live();
+        let opened = ledger.lose(&[A, B], 5, Reason::Silence, Certainty::Certain).unwrap();
+        assert!(ledger.lose(&[A], 6, Reason::SocketClosed, Certainty::Certain).is_none());
+        let closed = ledger.regain(&[A, B], 9);
+        assert_eq!(closed.len(), 1);
+        assert_eq!((closed[0].number, closed[0].from, closed[0].to), (opened.number, 5, Some(9)));
+        assert_eq!((ledger.open_count(), ledger.closed_ms), (0, 4));
+    }
+
+    #[test]
+    fn a_gap_that_ends_for_one_topic_stays_open_for_the_other() {
+        let mut ledger = live();
+        let opened = ledger.lose(&[A, B], 5, Reason::Silence, Certainty::Certain).unwrap();
+        let closed = ledger.regain(&[A], 9);
+        assert_ne!(closed[0].number, opened.number);
+        assert_eq!(closed[0].topics, BTreeSet::from([A]));
+        assert!(ledger.is_blind(B) && ledger.is_covered(A));
+        assert_eq!(ledger.regain(&[B], 12)[0].number, opened.number);
+    }
+
+    #[test]
+    fn an_unwanted_topic_ends_its_gap_and_starts_anew() {
+        let mut ledger = live();
+        ledger.lose(&[A, B], 5, Reason::Silence, Certainty::Certain);
+        assert_eq!(ledger.forget(&[A], 7).len(), 1);
+        assert!(!ledger.is_blind(A) && !ledger.is_covered(A));
+        assert!(ledger.regain(&[A], 20).is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_went_back_makes_no_negative_gap() {
+        let mut ledger = live();
+        ledger.lose(&[A], 50, Reason::Silence, Certainty::Certain);
+        assert_eq!(ledger.regain(&[A], 10)[0].to, Some(50));
+    }
+
+    #[test]
+    fn old_records_are_counted_but_not_kept_for_ever() {
+        let mut ledger = live();
+        for at in 0..3_000 {
+            ledger.lose(&[A], at, Reason::Silence, Certainty::Certain);
+            ledger.regain(&[A], at + 1);
+        }
+        assert_eq!((ledger.records().count(), ledger.recorded), (KEPT, 3_000));
+    }
+}

@@ -1,0 +1,365 @@
+//! One use of a channel: create, subscribe, open, live, draining. Data and its own small rules; who does what when is
+//! the machine's business.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::backoff::Retry;
+use crate::config::Heartbeat;
+use crate::io::{Generation, LinkId, Rejection, SocketId, Ticket, TopicId, Verb};
+use crate::time::Now;
+
+/// Round trips longer than this say more about us than about the network.
+const LONGEST_ROUND_TRIP_MS: u64 = 2_000;
+
+/// One use of a channel.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) creating: Option<Ticket>,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) socket: Socket,
+    pub(crate) subscriptions: Subscriptions,
+    /// When this link began to subscribe: from here on its events can be copies of another link's.
+    pub(crate) joined_at: Option<u64>,
+    /// Since when it is proven alive.
+    pub(crate) live_since: Option<u64>,
+    /// Times its channel was opened again after having been live.
+    pub(crate) reopened: u32,
+    /// Failed openings in a row.
+    pub(crate) failed_opens: u32,
+}
+
+/// The server's object.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    pub(crate) owner: Generation,
+    pub(crate) rotate_at: u64,
+    pub(crate) ends_at: u64,
+    /// Known to be dead or dying: never opened again.
+    pub(crate) gone: bool,
+}
+
+/// The socket of a link.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Closed,
+    Opening { id: SocketId, ticket: Ticket },
+    Open(OpenSocket),
+}
+
+/// What liveness needs to know of an open socket.
+#[derive(Debug)]
+pub(crate) struct OpenSocket {
+    pub(crate) id: SocketId,
+    /// When the last frame of any kind arrived.
+    pub(crate) last: Now,
+    /// Pings without a pong yet: when sent, and after which confirmation.
+    pings: VecDeque<(u64, u64)>,
+    last_ping: Option<u64>,
+    /// Since when the proof of life of a confirmation is asked for.
+    proof_since: Option<u64>,
+    pub(crate) paused: bool,
+    /// After a jump of the clock: the socket has until then to show a frame.
+    grace: Option<u64>,
+    round_trip_ms: u64,
+}
+
+/// What liveness wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// Nothing before this time.
+    Wait(u64),
+    /// A ping, now.
+    Ping,
+    /// It is dead: silent too long.
+    Silent,
+    /// It did not survive a jump of the clock.
+    Jumped,
+}
+
+/// Wanted against confirmed on one channel. One writer: at most one request in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    pub(crate) confirmed: BTreeSet<TopicId>,
+    pub(crate) rejected: BTreeMap<TopicId, Rejection>,
+    /// Topics whose presence made the whole list fail; not sent again on this channel.
+    pub(crate) excluded: BTreeSet<TopicId>,
+    /// The revision of the wanted set that the service has confirmed.
+    pub(crate) synced: Option<u64>,
+    /// Counts confirmations; a pong to a ping sent later proves them.
+    pub(crate) confirmations: u64,
+    pub(crate) proven: u64,
+    pub(crate) in_flight: Option<InFlight>,
+    /// What is left of a list that had to be split, and its revision.
+    pub(crate) rest: VecDeque<Batch>,
+    pub(crate) rest_revision: u64,
+    pub(crate) retry: Retry,
+    /// How often in a row the service left a topic out of its answer.
+    pub(crate) left_out: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) ticket: Ticket,
+    pub(crate) revision: u64,
+    pub(crate) generation: Generation,
+    pub(crate) batch: Batch,
+}
+
+/// Topics of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) verb: Verb,
+    pub(crate) entries: Vec<BatchEntry>,
+}
+
+/// One name on the wire and whom it stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchEntry {
+    pub(crate) wire: String,
+    pub(crate) members: Vec<TopicId>,
+}
+
+impl Link {
+    pub(crate) fn new(id: LinkId) -> Self {
+        Self {
+            id,
+            creating: None,
+            channel: None,
+            socket: Socket::Closed,
+            subscriptions: Subscriptions::default(),
+            joined_at: None,
+            live_since: None,
+            reopened: 0,
+            failed_opens: 0,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Option<&OpenSocket> {
+        match &self.socket {
+            Socket::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn open_mut(&mut self) -> Option<&mut OpenSocket> {
+        match &mut self.socket {
+            Socket::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Open, and every confirmation so far proven by a pong at least once.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live_since.is_some() && self.open().is_some()
+    }
+
+    pub(crate) fn channel_is_usable(&self, now: u64) -> bool {
+        self.channel.as_ref().is_some_and(|channel| !channel.gone && now < channel.ends_at)
+    }
+
+    /// A confirmation that no pong has proven yet.
+    pub(crate) fn awaits_proof(&self) -> bool {
+        self.subscriptions.proven < self.subscriptions.confirmations
+    }
+
+    /// The socket is no more; a reopened one must prove itself anew.
+    pub(crate) fn socket_ended(&mut self) {
+        self.socket = Socket::Closed;
+        self.live_since = None;
+        self.subscriptions.proven = 0;
+    }
+}
+
+impl OpenSocket {
+    pub(crate) fn new(id: SocketId, now: Now) -> Self {
+        Self {
+            id,
+            last: now,
+            pings: VecDeque::new(),
+            last_ping: None,
+            proof_since: None,
+            paused: false,
+            grace: None,
+            round_trip_ms: 0,
+        }
+    }
+
+    /// Any frame is life. Says from when to when the clock had jumped, if this frame ends that doubt.
+    pub(crate) fn heard(&mut self, now: Now) -> Option<(u64, u64)> {
+        let before = std::mem::replace(&mut self.last, now);
+        self.grace.take().map(|_| (before.wall, now.wall))
+    }
+
+    /// A pong. Says which confirmation it proves.
+    pub(crate) fn pong(&mut self, now: Now) -> u64 {
+        let Some((sent, confirmations)) = self.pings.pop_front() else { return 0 };
+        let round_trip = now.mono.saturating_sub(sent).min(LONGEST_ROUND_TRIP_MS);
+        self.round_trip_ms = self.round_trip_ms.max(round_trip);
+        confirmations
+    }
+
+    pub(crate) fn pinged(&mut self, now: Now, confirmations: u64) {
+        // A pong that never comes must not shift the pairing for ever.
+        if self.pings.len() >= 8 {
+            self.pings.pop_front();
+        }
+        self.pings.push_back((now.mono, confirmations));
+        self.last_ping = Some(now.mono);
+    }
+
+    /// The clock jumped or we did not run: what arrived meanwhile is still unread, so a ping decides.
+    pub(crate) fn doubt(&mut self, now: Now, heartbeat: &Heartbeat) {
+        self.grace = Some(now.mono + heartbeat.pong_timeout_ms.clamp(1, 1_000));
+        self.last_ping = None;
+    }
+
+    /// The last instant before which nothing sent can be missing. What was lost may have been sent while the last
+    /// frame was on its way, so the longest round trip seen is taken off.
+    pub(crate) fn sound_until(&self) -> u64 {
+        self.last.wall.saturating_sub(self.round_trip_ms)
+    }
+
+    pub(crate) fn proof_ended(&mut self) {
+        self.proof_since = None;
+    }
+
+    /// Liveness (P1). `unproven` is the number of the confirmation that waits for its proof.
+    pub(crate) fn pulse(&mut self, now: Now, unproven: Option<u64>, heartbeat: &Heartbeat) -> Pulse {
+        if self.paused {
+            return Pulse::Wait(u64::MAX);
+        }
+        let mono = now.mono;
+        if let Some(until) = self.grace {
+            return match self.last_ping {
+                None => Pulse::Ping,
+                _ if mono >= until => Pulse::Jumped,
+                _ => Pulse::Wait(until),
+            };
+        }
+        let silent_at = self.last.mono + heartbeat.silence_ms;
+        if mono >= silent_at {
+            return Pulse::Silent;
+        }
+        if let Some(confirmation) = unproven {
+            let since = *self.proof_since.get_or_insert(mono);
+            let asked = self.pings.back().is_some_and(|(_, confirmations)| *confirmations >= confirmation);
+            if !asked {
+                return Pulse::Ping;
+            }
+            let proof_due = since + heartbeat.pong_timeout_ms;
+            return match self.last_ping {
+                _ if mono >= proof_due && self.last.mono <= since => Pulse::Silent,
+                _ if mono >= proof_due => Pulse::Wait(silent_at),
+                _ => Pulse::Wait(proof_due.min(silent_at)),
+            };
+        }
+        let pinged_since = self.last_ping.filter(|at| *at >= self.last.mono);
+        let ping_at = match pinged_since {
+            Some(at) => at + heartbeat.pong_timeout_ms,
+            None => self.last.mono + heartbeat.ping_after_ms,
+        };
+        if mono >= ping_at { Pulse::Ping } else { Pulse::Wait(ping_at.min(silent_at)) }
+    }
+
+    /// A server that answers no ping but sends other frames is alive: once the pong is overdue, they are the proof.
+    pub(crate) fn proven_without_pong(&self, now: Now, heartbeat: &Heartbeat) -> bool {
+        self.proof_since
+            .is_some_and(|since| now.mono >= since + heartbeat.pong_timeout_ms && self.last.mono > since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now { mono: ms, wall: 1_000_000 + ms }
+    }
+
+    fn beat() -> Heartbeat {
+        Heartbeat::default()
+    }
+
+    #[test]
+    fn pings_at_20_25_and_30_seconds_of_silence_and_death_at_35() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        let (mut pings, mut now) = (Vec::new(), 0);
+        loop {
+            match socket.pulse(at(now), None, &beat()) {
+                Pulse::Wait(next) => now = next,
+                Pulse::Ping => {
+                    pings.push(now);
+                    socket.pinged(at(now), 0);
+                }
+                other => {
+                    assert_eq!((other, now), (Pulse::Silent, 35_000));
+                    break;
+                }
+            }
+        }
+        assert_eq!(pings, [20_000, 25_000, 30_000]);
+    }
+
+    #[test]
+    fn any_frame_is_life() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        for now in (0..600_000).step_by(19_000) {
+            assert_eq!(
+                socket.pulse(at(now), None, &beat()),
+                Pulse::Wait(now + if now == 0 { 20_000 } else { 1_000 })
+            );
+            socket.heard(at(now));
+        }
+    }
+
+    #[test]
+    fn a_confirmation_is_proven_by_the_pong_to_a_later_ping_only() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        socket.pinged(at(0), 0);
+        assert_eq!(socket.pulse(at(1), Some(1), &beat()), Pulse::Ping);
+        socket.pinged(at(1), 1);
+        assert_eq!(socket.pong(at(2)), 0);
+        assert_eq!(socket.pong(at(3)), 1);
+        assert_eq!(socket.sound_until(), 1_000_000 - 2);
+    }
+
+    #[test]
+    fn a_new_socket_that_shows_nothing_is_given_up_after_the_pong_timeout() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        assert_eq!(socket.pulse(at(0), Some(1), &beat()), Pulse::Ping);
+        socket.pinged(at(0), 1);
+        assert_eq!(socket.pulse(at(1), Some(1), &beat()), Pulse::Wait(5_000));
+        assert_eq!(socket.pulse(at(5_000), Some(1), &beat()), Pulse::Silent);
+    }
+
+    #[test]
+    fn a_server_without_pong_is_proven_by_its_other_frames() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        socket.pulse(at(0), Some(1), &beat());
+        socket.pinged(at(0), 1);
+        socket.heard(at(10));
+        assert!(!socket.proven_without_pong(at(4_999), &beat()));
+        assert!(socket.proven_without_pong(at(5_000), &beat()));
+    }
+
+    #[test]
+    fn after_a_jump_of_the_clock_a_ping_decides() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        socket.doubt(at(100_000), &beat());
+        assert_eq!(socket.pulse(at(100_000), None, &beat()), Pulse::Ping);
+        socket.pinged(at(100_000), 0);
+        assert_eq!(socket.pulse(at(100_000), None, &beat()), Pulse::Wait(101_000));
+        assert_eq!(socket.pulse(at(101_000), None, &beat()), Pulse::Jumped);
+        assert_eq!(socket.heard(at(101_000)), Some((1_000_000, 1_101_000)));
+        assert!(matches!(socket.pulse(at(101_000), None, &beat()), Pulse::Wait(_)));
+    }
+
+    #[test]
+    fn a_socket_we_do_not_read_is_not_called_silent() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        socket.paused = true;
+        assert_eq!(socket.pulse(at(1_000_000), None, &beat()), Pulse::Wait(u64::MAX));
+    }
+}

@@ -1,0 +1,313 @@
+//! One pass over everything: start what is due, note the next deadline.
+
+use crate::config::Continuity;
+use crate::io::{Effect, Output, SocketId, Verb};
+use crate::link::{Link, Pulse, Socket};
+use crate::notice::{ClientState, Reason};
+use crate::roster::ShardIndex;
+use crate::shard::{Role, Shard};
+use crate::throttle::Door;
+use crate::token::Need;
+
+use super::loss::Loss;
+use super::{Context, Machine, What};
+
+/// A pass changes something at most a few times; more would be a fault of the rules, not worth hanging for.
+const MOST_PASSES: usize = 32;
+
+impl Machine {
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..MOST_PASSES {
+            if self.state.is_terminal() || self.state == ClientState::Idle {
+                self.wake = None;
+                return;
+            }
+            (self.wake, self.dirty) = (None, false);
+            self.standing.no_attempt();
+            self.expire_operations(cx);
+            self.drive_token(cx);
+            for index in 0..self.shards.len() {
+                self.drive_shard(cx, index);
+            }
+            if !self.dirty {
+                break;
+            }
+        }
+        self.update_state(cx);
+        self.settle_waiters();
+    }
+
+    fn drive_token(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        match self.tokens.need(now) {
+            Need::InFlight => {}
+            Need::Wait(at) if self.tokens.current(now).is_some() => self.wake_at(at),
+            Need::Wait(at) => self.attempt_at(at),
+            Need::Fetch(why) if self.door_is_open(Door::Login, now) => {
+                let generation = self.tokens.start();
+                self.start(now, What::Token, Effect::FetchToken { generation, why });
+                self.counts.token_requests += 1;
+            }
+            Need::Fetch(_) => {}
+        }
+        if let Some(ends_at) = self.tokens.current_ends_at().filter(|at| *at > now) {
+            self.wake_at(ends_at);
+        }
+    }
+
+    fn drive_shard(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        if self.state.is_terminal() {
+            return;
+        }
+        if !self.is_needed(index) {
+            return self.retire_shard(index);
+        }
+        if self.shards[index].primary.is_none() {
+            let link = self.new_link();
+            self.shards[index].primary = Some(link);
+        }
+        self.drive_link(cx, index, Role::Primary);
+        self.drive_rotation(cx, index);
+        self.drive_link(cx, index, Role::Successor);
+        self.drive_draining(cx, index);
+        self.drive_copies(cx, index);
+        self.drive_blemish(cx, index);
+    }
+
+    /// The first shard is always kept, so that a client without topics proves its credentials too.
+    pub(super) fn is_needed(&self, index: ShardIndex) -> bool {
+        index == 0 || !self.roster.is_empty(index)
+    }
+
+    fn retire_shard(&mut self, index: ShardIndex) {
+        let shard = &mut self.shards[index];
+        if shard.links().next().is_none() {
+            return;
+        }
+        let revision = shard.revision;
+        let old = std::mem::replace(shard, Shard { revision: revision + 1, ..Shard::new() });
+        let draining = old.draining.into_iter().map(|drain| drain.link);
+        for link in old.primary.into_iter().chain(old.successor).chain(draining) {
+            self.discard(link);
+        }
+    }
+
+    fn drive_link(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        let now = cx.now.mono;
+        let Some(link) = self.shards[index].link(role) else { return };
+        if link.channel.is_none() {
+            return self.drive_creation(cx, index, role);
+        }
+        match link.socket {
+            Socket::Closed if !link.channel_is_usable(now) => {
+                let link = self.replace(index, role);
+                self.discard(link);
+                return;
+            }
+            Socket::Closed => self.drive_opening(cx, index, role),
+            Socket::Opening { .. } => {}
+            Socket::Open(_) => self.drive_liveness(cx, index, role),
+        }
+        self.drive_subscriptions(cx, index, role);
+    }
+
+    fn replace(&mut self, index: ShardIndex, role: Role) -> Link {
+        let fresh = self.new_link();
+        let link = self.shards[index].link_mut(role).expect("the caller has just looked at it");
+        std::mem::replace(link, fresh)
+    }
+
+    fn drive_creation(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        let now = cx.now.mono;
+        let Some(link) = self.shards[index].link(role) else { return };
+        let id = link.id;
+        if link.creating.is_some() || !self.may_attempt(index, role, now) {
+            return;
+        }
+        let Some(generation) = self.tokens.current(now) else { return };
+        if !self.door_is_open(Door::Api, now) {
+            return;
+        }
+        if let Err(at) = cx.governor.create_channel(now) {
+            return self.attempt_at(at);
+        }
+        let ticket = self.start(
+            now,
+            What::Create(index, id, generation),
+            Effect::CreateChannel { link: id, generation },
+        );
+        self.counts.channel_creations += 1;
+        if let Some(link) = self.shards[index].link_mut(role) {
+            link.creating = Some(ticket);
+        }
+    }
+
+    fn drive_opening(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        let now = cx.now.mono;
+        if !self.may_attempt(index, role, now) || !self.door_is_open(Door::Streaming, now) {
+            return;
+        }
+        let Some(link) = self.shards[index].link(role).map(|link| link.id) else { return };
+        self.last_socket += 1;
+        let socket = SocketId(self.last_socket);
+        let ticket = self.start(now, What::Open(index, link, socket), Effect::OpenSocket { link, socket });
+        if let Some(link) = self.shards[index].link_mut(role) {
+            link.socket = Socket::Opening { id: socket, ticket };
+        }
+    }
+
+    fn may_attempt(&mut self, index: ShardIndex, role: Role, now: u64) -> bool {
+        let at = match role {
+            Role::Successor => self.shards[index].rotation_retry.at,
+            Role::Primary | Role::Draining => self.shards[index].retry.at,
+        };
+        match role {
+            _ if at <= now => return true,
+            Role::Primary => self.attempt_at(at),
+            Role::Successor | Role::Draining => self.wake_at(at),
+        }
+        false
+    }
+
+    fn drive_liveness(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        let heartbeat = self.config.heartbeat.clone();
+        // Twice: a ping is followed by the wait for its pong.
+        for _ in 0..2 {
+            let Some(link) = self.shards[index].link_mut(role) else { return };
+            let confirmations = link.subscriptions.confirmations;
+            let unproven = link.awaits_proof().then_some(confirmations);
+            let Some(open) = link.open_mut() else { return };
+            if unproven.is_some() && open.proven_without_pong(cx.now, &heartbeat) {
+                return self.proven(cx, index, role, confirmations);
+            }
+            match open.pulse(cx.now, unproven, &heartbeat) {
+                Pulse::Wait(u64::MAX) => return,
+                Pulse::Wait(at) => return self.wake_at(at),
+                Pulse::Ping => {
+                    open.pinged(cx.now, confirmations);
+                    let socket = open.id;
+                    self.outbox.push_back(Output::Ping(socket));
+                }
+                Pulse::Silent => return self.lost(cx, index, role, Loss::silent(&heartbeat)),
+                Pulse::Jumped => return self.lost(cx, index, role, Loss::clock_jump()),
+            }
+        }
+    }
+
+    fn drive_rotation(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        let now = cx.now.mono;
+        if self.shards[index].successor.is_some() || !self.shards[index].is_live() {
+            return;
+        }
+        let Some(reason) = self.rotation_due(index, now) else { return };
+        let retry_at = self.shards[index].rotation_retry.at;
+        if retry_at > now {
+            return self.wake_at(retry_at);
+        }
+        let link = self.new_link();
+        self.log("info", format!("shard {index}: replacing its channel ({reason:?}), overlapped"));
+        self.shards[index].successor = Some(link);
+    }
+
+    fn rotation_due(&mut self, index: ShardIndex, now: u64) -> Option<Reason> {
+        let shard = &self.shards[index];
+        if let Some(reason) = shard.rotate_for {
+            return Some(reason);
+        }
+        let channel = shard.primary.as_ref()?.channel.as_ref()?;
+        let (rotate_at, owner, token_at) = (channel.rotate_at, channel.owner, shard.token_rotation_at);
+        if now >= rotate_at {
+            return Some(Reason::ChannelExpiring);
+        }
+        self.wake_at(rotate_at);
+        if self.tokens.current(now).is_some_and(|current| current > owner) {
+            if now >= token_at {
+                return Some(Reason::TokenRenewed);
+            }
+            self.wake_at(token_at);
+        }
+        None
+    }
+
+    fn drive_draining(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        let now = cx.now.mono;
+        let overlap = match self.config.continuity {
+            Continuity::Reconnect => 0,
+            Continuity::Overlap => self.config.rotation.overlap_ms,
+        };
+        let mut position = 0;
+        while position < self.shards[index].draining.len() {
+            let drain = &mut self.shards[index].draining[position];
+            if drain.clearing.is_some() {
+                position += 1;
+                continue;
+            }
+            if let Some(open) = drain.link.open_mut() {
+                if !drain.pinged {
+                    drain.pinged = true;
+                    open.pinged(cx.now, u64::MAX);
+                    let socket = open.id;
+                    self.outbox.push_back(Output::Ping(socket));
+                }
+                let drain = &mut self.shards[index].draining[position];
+                let pong_due = drain.since + self.config.heartbeat.pong_timeout_ms;
+                if drain.drained_at.is_none() && now >= pong_due {
+                    drain.drained_at = Some(now);
+                }
+                let until = drain.drained_at.map_or(pong_due, |at| at + overlap);
+                if now < until {
+                    self.wake_at(until);
+                    position += 1;
+                    continue;
+                }
+                if let Some(open) = drain.link.open() {
+                    let socket = open.id;
+                    self.outbox.push_back(Output::CloseSocket(socket, 1000));
+                }
+            }
+            self.shards[index].draining[position].link.socket_ended();
+            if self.clear_subscriptions(cx, index, position) {
+                position += 1;
+            } else {
+                let drain = self.shards[index].draining.remove(position);
+                self.discard(drain.link);
+            }
+        }
+    }
+
+    /// Frees the server of a channel nobody will open again. Best effort: without a permit it is left to expire.
+    fn clear_subscriptions(&mut self, cx: &mut Context<'_>, index: ShardIndex, position: usize) -> bool {
+        let now = cx.now.mono;
+        let link = &self.shards[index].draining[position].link;
+        let id = link.id;
+        let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone && now < channel.ends_at)
+        else {
+            return false;
+        };
+        let Some(generation) = self.tokens.for_channel(channel.owner, now) else { return false };
+        if self.throttle.opens_at(Door::Api) > now || cx.governor.call(now).is_err() {
+            return false;
+        }
+        let effect = Effect::Subscribe { link: id, generation, verb: Verb::Clear, topics: Vec::new() };
+        let ticket = self.start(now, What::Clear(index, id), effect);
+        self.shards[index].draining[position].clearing = Some(ticket);
+        true
+    }
+
+    fn drive_copies(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        let now = cx.now.mono;
+        let window = self.config.limits.dedup_window_ms;
+        let shard = &mut self.shards[index];
+        if shard.copies.is_none() {
+            return;
+        }
+        if shard.successor.is_some() || !shard.draining.is_empty() {
+            shard.copies_until = now + window;
+        } else if now >= shard.copies_until {
+            shard.copies = None;
+        } else {
+            let until = shard.copies_until;
+            self.wake_at(until);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Frames: any of them is life; events are sorted, the rest acted upon.
+
+use std::collections::BTreeSet;
+
+use crate::dedup::Key;
+use crate::envelope::{Envelope, Frame, SystemNotice, Unreadable};
+use crate::io::{SocketId, TopicId};
+use crate::notice::{Certainty, ErrorCode, ErrorReport, Notice, Reason};
+use crate::roster::ShardIndex;
+use crate::shard::{Blemish, Role};
+
+use super::loss::Loss;
+use super::{Context, Machine};
+
+/// Unreadable frames are reported at most this often per shard; none is left out of the record.
+const REPORT_EVERY_MS: u64 = 1_000;
+
+/// What to do with a frame's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// An event: hand it over.
+    Deliver(TopicId),
+    /// An event on a socket that is not yet proven, inside a gap: keep it until `Output::Release`, so that the gap's
+    /// end is told before it.
+    Hold(TopicId),
+    /// Not an event, a copy, or not wanted.
+    Drop,
+}
+
+impl Machine {
+    /// A text frame arrived on a socket. Drain [`Self::poll_output`] afterwards.
+    pub fn frame(&mut self, cx: &mut Context<'_>, socket: SocketId, frame: &Frame<'_>) -> Disposition {
+        self.watch_clock(cx.now);
+        let Some((index, role)) = self.whose(socket) else { return Disposition::Drop };
+        self.heard(cx, index, socket);
+        match frame {
+            Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
+            Frame::Heartbeat => {}
+            Frame::Pong => self.pong(cx, index, role, socket),
+            Frame::System(notice) => self.system_notice(cx, index, role, socket, notice),
+            Frame::Reply(Some(404)) => self.lost(cx, index, role, Loss::channel_gone()),
+            Frame::Reply(_) => {}
+            Frame::Unreadable(why) => self.unreadable(cx, index, socket, *why),
+        }
+        if !matches!(frame, Frame::Heartbeat) {
+            self.drive(cx);
+        }
+        Disposition::Drop
+    }
+
+    fn heard(&mut self, cx: &mut Context<'_>, index: ShardIndex, socket: SocketId) {
+        let silence = self.config.heartbeat.silence_ms;
+        let Some((_, link)) = self.shards[index].by_socket(socket) else { return };
+        let Some((from, to)) = link.open_mut().and_then(|open| open.heard(cx.now)) else { return };
+        if to.saturating_sub(from) > silence && link.is_live() {
+            let topics: BTreeSet<TopicId> = link.subscriptions.confirmed.clone();
+            let record = self.ledger.blemish(topics, from, to, Reason::ClockJump, Certainty::Possible);
+            self.notify_gaps(record);
+        }
+    }
+
+    fn event(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        socket: SocketId,
+        envelope: &Envelope<'_>,
+    ) -> Disposition {
+        self.counts.events += 1;
+        let Some(topic) = self.roster.find(&envelope.topic).filter(|id| self.roster.is_wanted(*id)) else {
+            self.counts.unwanted += 1;
+            return Disposition::Drop;
+        };
+        let shard = &mut self.shards[index];
+        let Some((_, link)) = shard.by_socket(socket) else { return Disposition::Drop };
+        let (id, joined_at, live) = (link.id, link.joined_at.unwrap_or(0), link.is_live());
+        if let Some(window) = &mut shard.copies {
+            let key = Key::of(topic, envelope.body);
+            if window.is_copy(key, id, joined_at, cx.now.mono) {
+                self.counts.duplicates += 1;
+                return Disposition::Drop;
+            }
+        }
+        if !live && self.ledger.is_blind(topic) {
+            Disposition::Hold(topic)
+        } else {
+            Disposition::Deliver(topic)
+        }
+    }
+
+    fn pong(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, socket: SocketId) {
+        let shard = &mut self.shards[index];
+        let Some(open) = shard.by_socket(socket).and_then(|(_, link)| link.open_mut()) else { return };
+        let confirmation = open.pong(cx.now);
+        if role != Role::Draining {
+            return self.proven(cx, index, role, confirmation);
+        }
+        if confirmation == u64::MAX {
+            let drains = shard.draining.iter_mut();
+            for drain in drains.filter(|drain| drain.link.open().is_some_and(|open| open.id == socket)) {
+                drain.drained_at.get_or_insert(cx.now.mono);
+            }
+        }
+    }
+
+    fn system_notice(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        role: Role,
+        socket: SocketId,
+        notice: &SystemNotice,
+    ) {
+        match notice {
+            SystemNotice::SocketClosing if role == Role::Primary => {
+                self.shards[index].rotate_for = Some(Reason::Maintenance);
+            }
+            SystemNotice::NoLongerSubscribed { channel } => self.displaced(channel),
+            SystemNotice::TokenRevoked => {
+                let shard = &mut self.shards[index];
+                let owner =
+                    shard.by_socket(socket).and_then(|(_, link)| link.channel.as_ref()).map(|c| c.owner);
+                if let Some(owner) = owner {
+                    let report = ErrorReport::new(ErrorCode::TokenRejected, "the service revoked the token");
+                    self.token_refused(cx, owner, &report);
+                }
+            }
+            SystemNotice::SubscriptionsExpiring => self.shards[index].change(cx.now.mono),
+            SystemNotice::SocketClosing | SystemNotice::Other => {}
+        }
+    }
+
+    fn displaced(&mut self, name: &str) {
+        for shard in &mut self.shards {
+            let mut primary_is_gone = false;
+            for (role, link) in shard
+                .primary
+                .iter_mut()
+                .map(|link| (Role::Primary, link))
+                .chain(shard.successor.iter_mut().map(|link| (Role::Successor, link)))
+            {
+                if let Some(channel) = link.channel.as_mut().filter(|channel| channel.name == name) {
+                    channel.gone = true;
+                    primary_is_gone |= role == Role::Primary;
+                }
+            }
+            if primary_is_gone {
+                shard.rotate_for = Some(Reason::ChannelEvicted);
+            }
+        }
+    }
+
+    /// What it carried is unknown, so every topic of the channel may miss an event.
+    fn unreadable(&mut self, cx: &mut Context<'_>, index: ShardIndex, socket: SocketId, why: Unreadable) {
+        self.counts.unreadable += 1;
+        let at = cx.now.wall;
+        let from = self.shards[index]
+            .by_socket(socket)
+            .and_then(|(_, link)| link.open())
+            .map_or(at, |open| open.sound_until());
+        match &mut self.shards[index].blemish {
+            Some(blemish) => {
+                let start = blemish.pending.map_or(from, |(start, _)| start);
+                blemish.pending = Some((start, at));
+            }
+            None => {
+                self.shards[index].blemish = Some(Blemish { reported_at: cx.now.mono, pending: None });
+                self.notify(Notice::Error(ErrorReport::new(
+                    ErrorCode::UnreadableFrame,
+                    format!("a frame could not be read: {why}"),
+                )));
+                self.report_blemish(index, from, at);
+            }
+        }
+    }
+
+    pub(super) fn drive_blemish(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        let now = cx.now.mono;
+        let Some(blemish) = &mut self.shards[index].blemish else { return };
+        let due = blemish.reported_at + REPORT_EVERY_MS;
+        if now < due {
+            return self.wake_at(due);
+        }
+        match blemish.pending.take() {
+            None => self.shards[index].blemish = None,
+            Some((from, to)) => {
+                blemish.reported_at = now;
+                self.wake_at(now + REPORT_EVERY_MS);
+                self.report_blemish(index, from, to);
+            }
+        }
+    }
+
+    fn report_blemish(&mut self, index: ShardIndex, from: u64, to: u64) {
+        let covered = |id: &&TopicId| self.ledger.is_covered(**id);
+        let topics: BTreeSet<TopicId> = self.shards[index].wanted.iter().filter(covered).copied().collect();
+        let record = self.ledger.blemish(topics, from, to, Reason::UnreadableFrame, Certainty::Possible);
+        self.notify_gaps(record);
+    }
+}

@@ -1,0 +1,160 @@
+//! The user's topics: wants, and who waits for them to be decided.
+
+use std::collections::BTreeSet;
+
+use crate::io::{LinkId, RequestId, TopicChange, TopicId, TopicRequest};
+use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, TopicState, TopicStatus};
+use crate::roster::Verdict;
+use crate::shard::Shard;
+
+use super::{Context, Machine};
+
+/// A request that is not carried out yet.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) request: RequestId,
+    awaited: Awaited,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// These topics are decided or no longer wanted.
+    Topics(Vec<TopicId>),
+    /// None of these links is in use any more, and what took their place is live.
+    Replaced(Vec<LinkId>),
+    /// The client is connected.
+    Connected,
+}
+
+impl Machine {
+    pub(super) fn change_wanted(&mut self, cx: &mut Context<'_>, request: TopicRequest) {
+        let ids: Vec<TopicId> = request.topics.iter().map(|topic| self.roster.intern(topic)).collect();
+        let mut touched = BTreeSet::new();
+        match request.change {
+            TopicChange::Add => {}
+            TopicChange::Remove => self.unwant(cx, &ids, &mut touched),
+            TopicChange::Replace => {
+                let keep: BTreeSet<TopicId> = ids.iter().copied().collect();
+                let gone: Vec<TopicId> = self.roster.wanted().filter(|id| !keep.contains(id)).collect();
+                self.unwant(cx, &gone, &mut touched);
+            }
+        }
+        if request.change != TopicChange::Remove {
+            self.want(&ids, &mut touched);
+        }
+        for index in touched {
+            let wanted = self.roster.wanted_in(index);
+            let shard = &mut self.shards[index];
+            shard.wanted = wanted;
+            shard.change(cx.now.mono);
+        }
+        self.wait_for(request.request, Awaited::Topics(ids));
+    }
+
+    fn unwant(&mut self, cx: &mut Context<'_>, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
+        let limits = self.config.limits.clone();
+        for id in ids {
+            touched.extend(self.roster.unwant(*id, &limits));
+        }
+        let closed = self.ledger.forget(ids, cx.now.wall);
+        self.notify_gaps(closed);
+    }
+
+    fn want(&mut self, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
+        let limits = self.config.limits.clone();
+        let mut homeless = 0;
+        for id in ids {
+            let known = self.roster.is_wanted(*id);
+            match self.roster.want(*id, &limits) {
+                // Asked for again after a refusal: perhaps it is permitted by now.
+                Ok(shard) if known && matches!(self.roster.verdict(*id), Verdict::Rejected(_)) => {
+                    self.roster.set_verdict(*id, Verdict::Pending);
+                    self.reconsider(*id);
+                    touched.insert(shard);
+                }
+                Ok(_) if known => {}
+                Ok(shard) => {
+                    touched.insert(shard);
+                }
+                Err(()) => {
+                    homeless += 1;
+                    let topic = self.roster.topic(*id).as_str().to_owned();
+                    let reason = Some(format!("{} channels are full", limits.channels));
+                    let state = TopicState::Rejected;
+                    self.notify(Notice::Topic(TopicStatus {
+                        topic,
+                        state,
+                        reason,
+                        missing_permissions: None,
+                        shard: 0,
+                    }));
+                }
+            }
+            if let Some(shard) = self.roster.shard_of(*id) {
+                while self.shards.len() <= shard {
+                    self.shards.push(Shard::new());
+                }
+            }
+        }
+        if homeless > 0 {
+            let message = format!(
+                "{homeless} topics do not fit: {} channels carry {} topics each",
+                limits.channels, limits.topics_per_channel
+            );
+            self.notify(Notice::Error(ErrorReport {
+                retryable: false,
+                ..ErrorReport::new(ErrorCode::TooManyTopics, message)
+            }));
+        }
+    }
+
+    fn reconsider(&mut self, id: TopicId) {
+        for shard in &mut self.shards {
+            for link in shard.primary.iter_mut().chain(shard.successor.iter_mut()) {
+                link.subscriptions.excluded.remove(&id);
+                link.subscriptions.rejected.remove(&id);
+            }
+        }
+    }
+
+    /// Before `connect` nothing can be waited for.
+    pub(super) fn wait_for(&mut self, request: RequestId, awaited: Awaited) {
+        if self.state == ClientState::Idle {
+            self.notify(Notice::Settled(request));
+        } else {
+            self.waiters.push(Waiter { request, awaited });
+        }
+    }
+
+    pub(super) fn settle_waiters(&mut self) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        waiters.retain_mut(|waiter| {
+            let settled = self.is_settled(&mut waiter.awaited);
+            if settled {
+                self.notify(Notice::Settled(waiter.request));
+            }
+            !settled
+        });
+        self.waiters = waiters;
+    }
+
+    fn is_settled(&self, awaited: &mut Awaited) -> bool {
+        match awaited {
+            Awaited::Topics(topics) => {
+                let undecided = |id: &TopicId| {
+                    self.roster.is_wanted(*id) && *self.roster.verdict(*id) == Verdict::Pending
+                };
+                topics.retain(undecided);
+                topics.is_empty()
+            }
+            Awaited::Replaced(links) => {
+                let used = |id: &LinkId| {
+                    self.shards.iter().any(|shard| shard.primary.as_ref().is_some_and(|link| link.id == *id))
+                };
+                !links.iter().any(used) && self.state == ClientState::Connected
+            }
+            Awaited::Connected => self.state == ClientState::Connected,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Up to 1,000 topics and the links that carry them: one in use, perhaps its successor, perhaps some draining.
+
+use std::collections::BTreeSet;
+
+use crate::backoff::Retry;
+use crate::dedup::Window;
+use crate::io::{LinkId, SocketId, Ticket, TopicId};
+use crate::link::{Link, Socket};
+use crate::notice::Reason;
+
+/// What a link is to its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Primary,
+    Successor,
+    Draining,
+}
+
+/// One shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) wanted: BTreeSet<TopicId>,
+    /// Counts changes of the wanted set.
+    pub(crate) revision: u64,
+    /// When the first change was made that no request has carried yet, and the last one.
+    pub(crate) changed: Option<(u64, u64)>,
+    pub(crate) primary: Option<Link>,
+    pub(crate) successor: Option<Link>,
+    pub(crate) draining: Vec<Drain>,
+    /// Creating and opening the link in use.
+    pub(crate) retry: Retry,
+    /// Building a successor.
+    pub(crate) rotation_retry: Retry,
+    /// A rotation asked for by the user or by the service.
+    pub(crate) rotate_for: Option<Reason>,
+    /// When links made with an older token are replaced; spread over the shards.
+    pub(crate) token_rotation_at: u64,
+    pub(crate) was_live: bool,
+    /// Why the link in use is not live.
+    pub(crate) trouble: Option<Reason>,
+    /// Recognises copies while links overlap and for a window after.
+    pub(crate) copies: Option<Window>,
+    pub(crate) copies_until: u64,
+    pub(crate) blemish: Option<Blemish>,
+}
+
+/// A link on its way out: its stream is drained, then it is closed, then its subscriptions are deleted.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    pub(crate) link: Link,
+    pub(crate) since: u64,
+    pub(crate) pinged: bool,
+    pub(crate) drained_at: Option<u64>,
+    pub(crate) clearing: Option<Ticket>,
+}
+
+/// Frames that could not be read, gathered so that a flood of them is not a flood of gaps.
+#[derive(Debug)]
+pub(crate) struct Blemish {
+    pub(crate) reported_at: u64,
+    pub(crate) pending: Option<(u64, u64)>,
+}
+
+impl Shard {
+    pub(crate) fn new() -> Self {
+        Self {
+            wanted: BTreeSet::new(),
+            revision: 0,
+            changed: None,
+            primary: None,
+            successor: None,
+            draining: Vec::new(),
+            retry: Retry::default(),
+            rotation_retry: Retry::default(),
+            rotate_for: None,
+            token_rotation_at: 0,
+            was_live: false,
+            trouble: None,
+            copies: None,
+            copies_until: 0,
+            blemish: None,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.primary.as_ref().is_some_and(Link::is_live)
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = (Role, &Link)> {
+        let primary = self.primary.iter().map(|link| (Role::Primary, link));
+        let successor = self.successor.iter().map(|link| (Role::Successor, link));
+        let draining = self.draining.iter().map(|drain| (Role::Draining, &drain.link));
+        primary.chain(successor).chain(draining)
+    }
+
+    pub(crate) fn link(&self, role: Role) -> Option<&Link> {
+        match role {
+            Role::Primary => self.primary.as_ref(),
+            Role::Successor => self.successor.as_ref(),
+            Role::Draining => None,
+        }
+    }
+
+    pub(crate) fn link_mut(&mut self, role: Role) -> Option<&mut Link> {
+        match role {
+            Role::Primary => self.primary.as_mut(),
+            Role::Successor => self.successor.as_mut(),
+            Role::Draining => None,
+        }
+    }
+
+    pub(crate) fn by_id(&mut self, id: LinkId) -> Option<(Role, &mut Link)> {
+        let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
+        let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
+        let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
+        primary.chain(successor).chain(draining).find(|(_, link)| link.id == id)
+    }
+
+    pub(crate) fn by_socket(&mut self, socket: SocketId) -> Option<(Role, &mut Link)> {
+        let is_it = |link: &Link| match &link.socket {
+            Socket::Open(open) => open.id == socket,
+            Socket::Opening { .. } | Socket::Closed => false,
+        };
+        let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
+        let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
+        let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
+        primary.chain(successor).chain(draining).find(|(_, link)| is_it(link))
+    }
+
+    pub(crate) fn change(&mut self, now: u64) {
+        self.revision += 1;
+        let first = self.changed.map_or(now, |(first, _)| first);
+        self.changed = Some((first, now));
+    }
+
+    /// When gathered changes are to be sent.
+    pub(crate) fn flush_at(&self, (low, high): (u64, u64)) -> u64 {
+        self.changed.map_or(0, |(first, last)| (last + low).min(first + high))
+    }
+}
