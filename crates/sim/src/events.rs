@@ -1,0 +1,427 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::{
+    book::{Hit, Occurrence},
+    channels::Channel,
+    fault::{Action, Operation},
+    frame::{self, Opcode},
+    log::{Delivery, DeliveryState, EventRecord},
+    recorder::Mark,
+    socket::End,
+    state::{State, Timer},
+    subscriptions::{Change, decide},
+};
+
+const SYSTEM: &str = "v2.system.";
+
+/// What the matching faults make of one frame.
+#[derive(Default)]
+struct Plan {
+    /// The frame itself is not sent; the kind of the fault that saw to it, and what is sent instead.
+    lost: Option<(&'static str, Option<Bytes>)>,
+    altered: Vec<&'static str>,
+    copies: usize,
+    own_correlation: bool,
+    delay_ms: u64,
+    reorder_ms: Option<u64>,
+    fragment: Option<usize>,
+    null_body: bool,
+    unknown_fields: bool,
+    no_version: bool,
+    no_metadata: bool,
+    body_bytes: usize,
+}
+
+impl State {
+    /// Sends an event to the open sockets of the channels that subscribed its topic; returns its number.
+    pub(crate) fn publish(&mut self, topic: &str, body: &str) -> u64 {
+        let correlation_id = self.ids.uuid();
+        let seq = self.log.next_seq();
+        let undisturbed = envelope(topic, body, &correlation_id, &Plan::default());
+        let shared = frame::text(&undisturbed);
+        let quiet = self.book.is_quiet(Operation::Event);
+        let mut deliveries = Vec::new();
+        for (channel, socket) in self.audience(topic) {
+            let Some(socket) = socket else {
+                deliveries.push(delivery(&channel, None, Err("noSocket".to_owned()), None, &[]));
+                continue;
+            };
+            let plan = if quiet {
+                Plan::default()
+            } else {
+                self.plan(Operation::Event, socket, &channel, Some(topic), Some(seq))
+            };
+            if let Some((kind, instead)) = plan.lost {
+                if let Some(instead) = instead {
+                    let _ = self.send(socket, instead, None);
+                }
+                let reason = if kind == "stall" { "stalled".to_owned() } else { format!("faulted:{kind}") };
+                deliveries.push(delivery(&channel, Some(socket), Err(reason), None, &[]));
+                continue;
+            }
+            for copy in 0..=plan.copies {
+                let own =
+                    self.settings.options.correlation_per_delivery || (copy > 0 && plan.own_correlation);
+                let correlation = own.then(|| self.ids.uuid());
+                let frame = if correlation.is_none() && plan.is_plain() {
+                    shared.clone()
+                } else {
+                    plan.encode(&envelope(
+                        topic,
+                        body,
+                        correlation.as_deref().unwrap_or(&correlation_id),
+                        &plan,
+                    ))
+                };
+                let mark = Mark { seq, delivery: deliveries.len() };
+                let queued = self.dispatch(socket, frame, Some(mark), &plan).map_err(str::to_owned);
+                deliveries.push(delivery(&channel, Some(socket), queued, correlation, &plan.altered));
+            }
+        }
+        self.log.event(EventRecord {
+            seq,
+            at: self.now,
+            topic: topic.to_owned(),
+            correlation_id,
+            bytes: undisturbed.len(),
+            deliveries,
+            reason: None,
+            revision: 0,
+        })
+    }
+
+    /// One heartbeat is due.
+    pub(crate) fn heartbeat(&mut self, socket: u64) {
+        self.log.update_socket(socket, |record| record.heartbeats += 1);
+        self.send_service(Operation::Heartbeat, socket, "WebSocket Heartbeat");
+    }
+
+    /// A text message came from the peer: a ping, a subscription, or anything, which is tolerated.
+    pub(crate) fn socket_text(&mut self, socket: u64, text: &str) {
+        self.heard_from(socket);
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        let change = match message.get("message").and_then(Value::as_str) {
+            Some("ping") => {
+                self.log.update_socket(socket, |record| record.pings += 1);
+                return self.send_service(Operation::Pong, socket, "pong");
+            }
+            Some("subscribe") => "subscribed",
+            Some("unsubscribe") => "unsubscribed",
+            _ => return,
+        };
+        if self.settings.options.subscribe_over_socket {
+            let mut reply = self.subscribe_frame(socket, change, &message);
+            if let Some(id) = message.get("correlationId") {
+                reply["correlationId"] = id.clone();
+            }
+            self.send_plain(socket, reply.to_string());
+        }
+    }
+
+    pub(crate) fn control_ping(&mut self, socket: u64) {
+        self.heard_from(socket);
+        self.log.update_socket(socket, |record| record.control_pings += 1);
+    }
+
+    pub(crate) fn heard_from(&mut self, socket: u64) {
+        let now = self.now;
+        self.log.update_socket(socket, |record| record.last_inbound_at = Some(now));
+    }
+
+    pub(crate) fn maintenance_over(&mut self, socket: u64) {
+        let code = self.settings.options.maintenance_close_code;
+        self.close_socket(socket, End::new("maintenance").code(code));
+    }
+
+    pub(crate) fn no_longer_subscribed(&mut self, channel: &Channel) -> String {
+        let topic = format!("v2.system.no_longer_subscribed.{}", channel.id);
+        let body = json!({
+            "channelId": &*channel.id,
+            "systemTopicType": "no_longer_subscribed",
+            "reason": "another_channel_subscribed",
+            "userId": channel.token.user,
+            "oauthClientId": channel.token.client,
+            "correlationId": self.ids.uuid(),
+            "message": "Channel is no longer subscribed.",
+        });
+        self.system_frame(&topic, &body)
+    }
+
+    pub(crate) fn token_revoked(&mut self, channel: &str, token: u64) -> String {
+        let token = self.tokens.by_number(token);
+        let whose = token.map(|t| t.user.clone().unwrap_or_else(|| t.client.clone())).unwrap_or_default();
+        let body = json!({
+            "channelId": channel,
+            "systemTopicType": "token_revoked",
+            "reason": "user_tokens_revoked",
+        });
+        self.system_frame(&format!("v2.system.token_revoked.{whose}"), &body)
+    }
+
+    /// Warns of maintenance and sets its end.
+    pub(crate) fn begin_maintenance(&mut self, socket: u64, grace_ms: Option<u64>) {
+        let body = json!({ "message": "The socket will be closed for maintenance." });
+        let frame = self.system_frame("v2.system.socket_closing", &body);
+        self.send_plain(socket, frame);
+        let grace_ms = grace_ms.unwrap_or(self.settings.options.maintenance_grace_ms);
+        self.schedule(self.now.saturating_add(grace_ms), Timer::MaintenanceEnd(socket));
+    }
+
+    /// A frame that stands for a fault, of the kinds that carry no event.
+    pub(crate) fn foreign_frame(action: &Action, topic: &str) -> Option<Bytes> {
+        Some(match action {
+            Action::Garbage {} => frame::text("<html>this is not JSON\u{1f50c}"),
+            Action::Binary {} => frame::frame(Opcode::Binary, true, &[0x00, 0xff, 0x7b, 0x7d, 0x80]),
+            Action::InvalidUtf8 {} => {
+                frame::frame(Opcode::Text, true, b"{\"topicName\":\"\xff\xfe\xc3\x28\"}")
+            }
+            Action::Deep { levels } => frame::text(&deep(topic, *levels)),
+            Action::Oversize { bytes } => frame::text(&oversize(topic, *bytes)),
+            _ => return None,
+        })
+    }
+
+    fn system_frame(&mut self, topic: &str, body: &Value) -> String {
+        let correlation_id = self.ids.uuid();
+        envelope(topic, &body.to_string(), &correlation_id, &Plan::default())
+    }
+
+    /// Channels that an event concerns, with their open sockets.
+    fn audience(&self, topic: &str) -> Vec<(String, Option<u64>)> {
+        let mut ids = self.channels.listeners(topic).to_vec();
+        if ids.is_empty() && topic.starts_with(SYSTEM) {
+            // System topics arrive without subscribing; one that names a channel arrives there only.
+            let named = topic.rsplit('.').next().unwrap_or_default();
+            ids = match self.channels.find(named) {
+                Some(channel) => vec![channel.id.clone()],
+                None => self.channels.ids(),
+            };
+        }
+        ids.iter()
+            .filter_map(|id| self.channels.find(id))
+            .map(|channel| (channel.id.to_string(), channel.socket))
+            .collect()
+    }
+
+    fn send_service(&mut self, operation: Operation, socket: u64, message: &str) {
+        let Some(channel) = self.sockets.get(&socket).map(|s| s.channel.clone()) else { return };
+        let text =
+            json!({ "topicName": "channel.metadata", "eventBody": { "message": message } }).to_string();
+        let plan = match self.book.is_quiet(operation) {
+            true => Plan::default(),
+            false => self.plan(operation, socket, &channel, None, None),
+        };
+        match plan.lost {
+            Some((_, Some(instead))) => {
+                let _ = self.send(socket, instead, None);
+            }
+            Some((_, None)) => {}
+            None => {
+                for _ in 0..=plan.copies {
+                    let _ = self.dispatch(socket, frame::text(&text), None, &plan);
+                }
+            }
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        socket: u64,
+        frame: Bytes,
+        mark: Option<Mark>,
+        plan: &Plan,
+    ) -> Result<(), &'static str> {
+        if plan.delay_ms > 0 {
+            self.schedule(self.now.saturating_add(plan.delay_ms), Timer::Late { socket, frame, mark });
+            return Ok(());
+        }
+        match plan.reorder_ms {
+            Some(ms) => self.hold(socket, frame, mark, ms),
+            None => self.send(socket, frame, mark),
+        }
+    }
+
+    /// Lets the faults act; those that hit the socket itself have done so when this returns.
+    fn plan(
+        &mut self,
+        operation: Operation,
+        socket: u64,
+        channel: &str,
+        topic: Option<&str>,
+        seq: Option<u64>,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        if self.sockets.get(&socket).is_some_and(|s| s.stalled.is_some()) {
+            return plan;
+        }
+        for hit in self.book.take(Occurrence { operation, channel: Some(channel), topic }) {
+            let kind = hit.action.kind();
+            self.fault_applied(hit.fault, kind, operation.name(), Some(channel), Some(socket), seq);
+            if plan.add(&hit, topic.unwrap_or("channel.metadata")) {
+                self.harm(&hit, socket);
+                break;
+            }
+        }
+        plan
+    }
+
+    fn subscribe_frame(&mut self, socket: u64, change: &str, message: &Value) -> Value {
+        let failure = |text: &str| json!({ "result": "400", "status": "failure", "message": text });
+        let Some(socket) = self.sockets.get(&socket) else { return failure("Socket is closed.") };
+        let id = socket.channel.clone();
+        let Some(channel) = self.channels.find(&id) else {
+            return json!({ "result": "404", "message": "Channel not found." });
+        };
+        let Some(topics) = message.get("topics").and_then(Value::as_array) else {
+            return failure("topics must be an array.");
+        };
+        let topics: Vec<_> = topics.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let subscriptions = if change == "subscribed" {
+            let options = &self.settings.options;
+            match decide(options, &channel.subscriptions, topics.clone(), Change::Add, false) {
+                Ok(decided) => decided.subscriptions,
+                Err(error) => return failure(error.message()),
+            }
+        } else {
+            channel.subscriptions.iter().filter(|held| !topics.contains(&held.id)).cloned().collect()
+        };
+        self.channels.subscribe(&id, subscriptions);
+        self.renew_channel(&id);
+        json!({ "result": "200", "status": change, "topics": topics })
+    }
+}
+
+impl Plan {
+    /// Adds what one fault does; true when nothing can come after it.
+    fn add(&mut self, hit: &Hit, topic: &str) -> bool {
+        let kind = hit.action.kind();
+        match &hit.action {
+            Action::Delay { ms, .. } => self.delay_ms += ms,
+            Action::Duplicate { count, new_correlation_id } => {
+                self.copies += count;
+                self.own_correlation |= new_correlation_id;
+            }
+            Action::Reorder { ms } => self.reorder_ms = Some(*ms),
+            Action::NullBody {} => self.null_body = true,
+            Action::UnknownFields {} => self.unknown_fields = true,
+            Action::MissingVersion {} => self.no_version = true,
+            Action::MissingMetadata {} => self.no_metadata = true,
+            Action::BigBody { bytes } => self.body_bytes = *bytes,
+            Action::Fragment { bytes } => self.fragment = Some(*bytes),
+            replacing => {
+                self.lost = Some((kind, State::foreign_frame(replacing, topic)));
+                return true;
+            }
+        }
+        self.altered.push(kind);
+        false
+    }
+
+    fn is_plain(&self) -> bool {
+        !(self.null_body || self.unknown_fields || self.no_version || self.no_metadata)
+            && self.body_bytes == 0
+            && self.fragment.is_none()
+    }
+
+    fn encode(&self, text: &str) -> Bytes {
+        match self.fragment {
+            Some(size) => frame::fragments(text, size),
+            None => frame::text(text),
+        }
+    }
+}
+
+fn delivery(
+    channel: &str,
+    socket: Option<u64>,
+    queued: Result<(), String>,
+    correlation_id: Option<String>,
+    altered: &[&'static str],
+) -> Delivery {
+    let state = if queued.is_ok() { DeliveryState::Queued } else { DeliveryState::Lost };
+    let altered = altered.to_vec();
+    Delivery {
+        channel: channel.to_owned(),
+        socket,
+        state,
+        at: None,
+        reason: queued.err(),
+        correlation_id,
+        altered,
+    }
+}
+
+/// The frame of an event; `body` is JSON text and goes in as it is.
+fn envelope(topic: &str, body: &str, correlation_id: &str, plan: &Plan) -> String {
+    let mut text = String::with_capacity(body.len() + topic.len() + 128);
+    text.push_str("{\"topicName\":");
+    text.push_str(&Value::from(topic).to_string());
+    if !plan.no_version {
+        text.push_str(",\"version\":\"2\"");
+    }
+    if plan.unknown_fields {
+        text.push_str(",\"futureField\":{\"anything\":[1,null,\"x\"]}");
+    }
+    text.push_str(",\"eventBody\":");
+    match plan.null_body {
+        true => text.push_str("null"),
+        false => push_body(&mut text, body.trim(), plan),
+    }
+    if !plan.no_metadata {
+        text.push_str(",\"metadata\":{\"CorrelationId\":\"");
+        text.push_str(correlation_id);
+        text.push('"');
+        if plan.unknown_fields {
+            text.push_str(",\"futureKey\":true");
+        }
+        text.push('}');
+    }
+    text.push('}');
+    text
+}
+
+fn push_body(text: &mut String, body: &str, plan: &Plan) {
+    let begin = text.len();
+    let Some(fields) = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+        // Not an object: there is nowhere to put a field.
+        return text.push_str(body);
+    };
+    let mut comma = if fields.trim().is_empty() { "" } else { "," };
+    text.push('{');
+    text.push_str(fields);
+    if plan.unknown_fields {
+        text.push_str(comma);
+        text.push_str("\"futureBodyField\":42");
+        comma = ",";
+    }
+    let lacking = plan.body_bytes.saturating_sub(text.len() - begin + 1);
+    if lacking > 0 {
+        text.push_str(comma);
+        text.push_str("\"padding\":\"");
+        text.extend(std::iter::repeat_n('x', lacking.saturating_sub(13 + comma.len()).max(1)));
+        text.push('"');
+    }
+    text.push('}');
+}
+
+fn deep(topic: &str, levels: usize) -> String {
+    let mut text = format!("{{\"topicName\":{},\"version\":\"2\",\"eventBody\":", Value::from(topic));
+    text.extend(std::iter::repeat_n('[', levels));
+    text.extend(std::iter::repeat_n(']', levels));
+    text.push('}');
+    text
+}
+
+fn oversize(topic: &str, bytes: usize) -> String {
+    let (head, tail) = (
+        format!("{{\"topicName\":{},\"version\":\"2\",\"eventBody\":{{\"padding\":\"", Value::from(topic)),
+        "\"}}",
+    );
+    let padding = bytes.saturating_sub(head.len() + tail.len());
+    let mut text = String::with_capacity(bytes);
+    text.push_str(&head);
+    text.extend(std::iter::repeat_n('x', padding));
+    text.push_str(tail);
+    text
+}
