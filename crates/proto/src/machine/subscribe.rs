@@ -101,7 +101,8 @@ impl Machine {
             })
             .collect();
         entries.extend(alone.into_iter().map(|id| self.single(id)));
-        Batch { verb: Verb::Replace, entries }
+        let verb = if entries.is_empty() { Verb::Clear } else { Verb::Replace };
+        Batch { verb, entries }
     }
 
     fn single(&self, id: TopicId) -> BatchEntry {
@@ -169,7 +170,7 @@ impl Machine {
             sorted.rejected.extend(sorted.left_out.drain(..).map(|id| (id, silence.clone())));
             subscriptions.left_out = 0;
         }
-        if request.batch.verb == Verb::Replace {
+        if request.batch.verb != Verb::Add {
             subscriptions.confirmed.clear();
             subscriptions.rejected.retain(|id, _| subscriptions.excluded.contains(id));
         }
@@ -350,7 +351,7 @@ impl Sorted {
 
 /// What was to be sent is sent again: a whole list is rebuilt, a part of a split list goes back to its place.
 fn put_back(subscriptions: &mut Subscriptions, request: InFlight) {
-    if request.batch.verb != Verb::Replace || !subscriptions.rest.is_empty() {
+    if request.batch.verb == Verb::Add || !subscriptions.rest.is_empty() {
         subscriptions.rest.push_front(request.batch);
         subscriptions.rest_revision = request.revision;
     }
