@@ -1,0 +1,494 @@
+//! The options of a client, parsed once into what cannot be wrong afterwards.
+
+use std::collections::BTreeMap;
+
+use genesys_notifications_proto::{Config, Continuity, Topic, TopicError};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::regions::{Endpoints, Hosts};
+use crate::secret::Secret;
+
+/// An option that cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{path}: {message}")]
+pub struct OptionError {
+    /// The option's path, e.g. `region.api` or `topics[3]`.
+    pub path: String,
+    /// What is wrong with it. Never holds a secret.
+    pub message: String,
+}
+
+impl OptionError {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// Everything a client is told at its start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) credentials: Credentials,
+    pub(crate) topics: Vec<Topic>,
+    pub(crate) rules: Config,
+    pub(crate) queue: QueueOptions,
+    /// Shortest time between two bells under load, in milliseconds. Default 0: a bell whenever there is none outstanding.
+    pub(crate) max_wait_ms: u64,
+}
+
+/// How a token is had.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(crate) enum Credentials {
+    #[serde(rename = "clientCredentials")]
+    Client {
+        client_id: String,
+        client_secret: Secret,
+    },
+    RefreshToken {
+        client_id: String,
+        client_secret: Secret,
+        refresh_token: Secret,
+    },
+    Provider {},
+}
+
+/// Bounds of the delivery queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueOptions {
+    /// Default 100,000; at least 1.
+    pub(crate) max_events: usize,
+    /// Default 16 MiB, which is what bounds in practice: 450-byte events reach it at about 30,000. At least 1 KiB.
+    pub(crate) max_bytes: usize,
+    pub(crate) on_full: OnFull,
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum OnFull {
+    /// Stop reading the sockets until half of it is free again; nothing is lost here.
+    #[default]
+    Pause,
+    DropOldest,
+    DropNewest,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { max_events: 100_000, max_bytes: 16 << 20, on_full: OnFull::default() }
+    }
+}
+
+impl Options {
+    /// Reads the JSON object that the JavaScript face sends.
+    ///
+    /// Times out of range are brought into it; everything else out of range is refused.
+    ///
+    /// # Errors
+    /// Names the option by its path.
+    pub fn from_json(json: &str) -> Result<Self, OptionError> {
+        let mut given = members(json).map_err(|_| OptionError::new("options", "must be an object"))?;
+        let mut take = |name: &str| given.remove(name);
+        let region = take("region").ok_or_else(|| OptionError::new("region", "is missing"))?;
+        let credentials = take("credentials").ok_or_else(|| OptionError::new("credentials", "is missing"))?;
+        let mut rules = Config::default();
+        let topics = topic_names(take("topics"))?;
+        if let Some(text) = take("continuity") {
+            rules.continuity = continuity(text)?;
+        }
+        let queue = queue(section("queue", take("queue"))?)?;
+        network(&section("network", take("network"))?, &mut rules)?;
+        heartbeat(&section("heartbeat", take("heartbeat"))?, &mut rules)?;
+        backoff(&section("backoff", take("backoff"))?, &mut rules)?;
+        rotation(&section("rotation", take("rotation"))?, &mut rules)?;
+        let delivery: DeliverySection = section("delivery", take("delivery"))?;
+        let max_wait_ms =
+            ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?.unwrap_or(0).min(LONGEST_COALESCING_MS);
+        if let Some(name) = given.keys().next() {
+            return Err(OptionError::new(name.clone(), "is not an option"));
+        }
+        Ok(Self {
+            endpoints: endpoints(region)?,
+            credentials: self::credentials(credentials)?,
+            topics,
+            rules,
+            queue,
+            max_wait_ms,
+        })
+    }
+}
+
+/// Single topics of names that may be combined; an error names the offender, e.g. `topics[3]`.
+pub(crate) fn expand(names: &[String]) -> Result<Vec<Topic>, OptionError> {
+    let mut topics = Vec::with_capacity(names.len());
+    for (i, name) in names.iter().enumerate() {
+        topics.extend(
+            Topic::expand(name)
+                .map_err(|e: TopicError| OptionError::new(format!("topics[{i}]"), e.to_string()))?,
+        );
+    }
+    Ok(topics)
+}
+
+/// A year: no time needs to be longer, and sums of a few cannot overflow.
+const LONGEST_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+
+/// A bell later than this is a stalled client.
+const LONGEST_COALESCING_MS: u64 = 60_000;
+
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Members that are null count as absent.
+fn members(json: &str) -> serde_json::Result<Members<'_>> {
+    let mut members: Members<'_> = serde_json::from_str(json)?;
+    members.retain(|_, value| value.get() != "null");
+    Ok(members)
+}
+
+/// A section all of whose members are optional; an error names the member.
+fn section<T: DeserializeOwned + Default>(path: &str, value: Option<&RawValue>) -> Result<T, OptionError> {
+    let Some(value) = value else { return Ok(T::default()) };
+    let error = match serde_json::from_str(value.get()) {
+        Ok(section) => return Ok(section),
+        Err(error) => error,
+    };
+    let Ok(members) = members(value.get()) else {
+        return Err(OptionError::new(path, "must be an object"));
+    };
+    for (name, member) in members {
+        let alone = serde_json::json!({ name.as_str(): member }).to_string();
+        if let Err(error) = serde_json::from_str::<T>(&alone) {
+            return Err(OptionError::new(format!("{path}.{name}"), plain(&error)));
+        }
+    }
+    Err(OptionError::new(path, plain(&error)))
+}
+
+/// serde_json's words without the position, which means nothing to the caller.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+fn endpoints(region: &RawValue) -> Result<Endpoints, OptionError> {
+    if let Ok(name) = serde_json::from_str::<String>(region.get()) {
+        return Endpoints::of_region(&name);
+    }
+    let members = members(region.get())
+        .map_err(|_| OptionError::new("region", "must be a region's name or { login, api, streaming? }"))?;
+    for name in ["login", "api"] {
+        if !members.contains_key(name) {
+            return Err(OptionError::new(format!("region.{name}"), "is missing"));
+        }
+    }
+    for (name, value) in &members {
+        if !["login", "api", "streaming"].contains(&name.as_str()) {
+            return Err(OptionError::new(format!("region.{name}"), "is not an option"));
+        }
+        if serde_json::from_str::<String>(value.get()).is_err() {
+            return Err(OptionError::new(format!("region.{name}"), "must be a text"));
+        }
+    }
+    let hosts: Hosts =
+        serde_json::from_str(region.get()).map_err(|error| OptionError::new("region", plain(&error)))?;
+    Endpoints::of_hosts(&hosts)
+}
+
+/// serde's own words are not used here: they repeat values.
+fn credentials(value: &RawValue) -> Result<Credentials, OptionError> {
+    let members = members(value.get()).map_err(|_| OptionError::new("credentials", "must be an object"))?;
+    let kind = members.get("kind").and_then(|kind| serde_json::from_str::<String>(kind.get()).ok());
+    let needed: &[&str] = match kind.as_deref() {
+        Some("clientCredentials") => &["clientId", "clientSecret"],
+        Some("refreshToken") => &["clientId", "clientSecret", "refreshToken"],
+        Some("provider") => &[],
+        _ => {
+            let kinds = "must be \"clientCredentials\", \"refreshToken\" or \"provider\"";
+            return Err(OptionError::new("credentials.kind", kinds));
+        }
+    };
+    for name in needed {
+        let text = members.get(*name).and_then(|value| serde_json::from_str::<Secret>(value.get()).ok());
+        if text.is_none_or(|text| text.expose().is_empty()) {
+            return Err(OptionError::new(format!("credentials.{name}"), "must be a text that is not empty"));
+        }
+    }
+    if let Some(name) = members.keys().find(|name| *name != "kind" && !needed.contains(&name.as_str())) {
+        return Err(OptionError::new(
+            format!("credentials.{name}"),
+            "is not an option of this kind of credentials",
+        ));
+    }
+    serde_json::from_str(value.get()).map_err(|_| OptionError::new("credentials", "cannot be read"))
+}
+
+fn topic_names(value: Option<&RawValue>) -> Result<Vec<Topic>, OptionError> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let names: Vec<String> = serde_json::from_str(value.get())
+        .map_err(|_| OptionError::new("topics", "must be an array of texts"))?;
+    expand(&names)
+}
+
+fn continuity(value: &RawValue) -> Result<Continuity, OptionError> {
+    match value.get() {
+        "\"reconnect\"" => Ok(Continuity::Reconnect),
+        "\"overlap\"" => Ok(Continuity::Overlap),
+        _ => Err(OptionError::new("continuity", "must be \"reconnect\" or \"overlap\"")),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct QueueSection {
+    max_events: Option<f64>,
+    max_bytes: Option<f64>,
+    on_full: Option<OnFull>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NetworkSection {
+    connect_timeout_ms: Option<f64>,
+    request_timeout_ms: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HeartbeatSection {
+    ping_after_ms: Option<f64>,
+    pong_timeout_ms: Option<f64>,
+    silence_ms: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BackoffSection {
+    initial_ms: Option<f64>,
+    max_ms: Option<f64>,
+    suspended_max_ms: Option<f64>,
+    healthy_ms: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RotationSection {
+    before_expiry_ms: Option<f64>,
+    overlap_ms: Option<f64>,
+    token_renewal_fraction: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DeliverySection {
+    max_wait_ms: Option<f64>,
+}
+
+fn queue(given: QueueSection) -> Result<QueueOptions, OptionError> {
+    let default = QueueOptions::default();
+    let size = |path: &str, value: Option<f64>, low: usize, high: usize, default: usize| match value {
+        None => Ok(default),
+        Some(value) if value < 0.0 => Err(OptionError::new(path, "must not be negative")),
+        // `as` saturates, and the clamp follows.
+        Some(value) => Ok((value as usize).clamp(low, high)),
+    };
+    Ok(QueueOptions {
+        max_events: size("queue.maxEvents", given.max_events, 1, 10_000_000, default.max_events)?,
+        max_bytes: size("queue.maxBytes", given.max_bytes, 1 << 10, 1 << 30, default.max_bytes)?,
+        on_full: given.on_full.unwrap_or_default(),
+    })
+}
+
+fn network(given: &NetworkSection, rules: &mut Config) -> Result<(), OptionError> {
+    set(&mut rules.connect_timeout_ms, ms("network.connectTimeoutMs", given.connect_timeout_ms, 1)?);
+    set(&mut rules.request_timeout_ms, ms("network.requestTimeoutMs", given.request_timeout_ms, 1)?);
+    Ok(())
+}
+
+fn heartbeat(given: &HeartbeatSection, rules: &mut Config) -> Result<(), OptionError> {
+    set(&mut rules.heartbeat.ping_after_ms, ms("heartbeat.pingAfterMs", given.ping_after_ms, 1)?);
+    set(&mut rules.heartbeat.pong_timeout_ms, ms("heartbeat.pongTimeoutMs", given.pong_timeout_ms, 1)?);
+    set(&mut rules.heartbeat.silence_ms, ms("heartbeat.silenceMs", given.silence_ms, 1)?);
+    Ok(())
+}
+
+fn backoff(given: &BackoffSection, rules: &mut Config) -> Result<(), OptionError> {
+    set(&mut rules.backoff.initial_ms, ms("backoff.initialMs", given.initial_ms, 1)?);
+    set(&mut rules.backoff.max_ms, ms("backoff.maxMs", given.max_ms, 1)?);
+    set(&mut rules.backoff.suspended_max_ms, ms("backoff.suspendedMaxMs", given.suspended_max_ms, 1)?);
+    set(&mut rules.backoff.healthy_ms, ms("backoff.healthyMs", given.healthy_ms, 0)?);
+    Ok(())
+}
+
+fn rotation(given: &RotationSection, rules: &mut Config) -> Result<(), OptionError> {
+    let before = ms("rotation.beforeExpiryMs", given.before_expiry_ms, 0)?;
+    rules.rotation.before_expiry_ms = before.or(rules.rotation.before_expiry_ms);
+    set(&mut rules.rotation.overlap_ms, ms("rotation.overlapMs", given.overlap_ms, 0)?);
+    match given.token_renewal_fraction {
+        None => {}
+        Some(fraction) if (0.0..=1.0).contains(&fraction) => {
+            rules.rotation.token_renewal_fraction = fraction.clamp(0.1, 0.95);
+        }
+        Some(_) => {
+            return Err(OptionError::new("rotation.tokenRenewalFraction", "must lie between 0.1 and 0.95"));
+        }
+    }
+    Ok(())
+}
+
+fn set(target: &mut u64, value: Option<u64>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+fn ms(path: &str, value: Option<f64>, low: u64) -> Result<Option<u64>, OptionError> {
+    match value {
+        None => Ok(None),
+        Some(value) if value < 0.0 => Err(OptionError::new(path, "must not be negative")),
+        Some(value) => Ok(Some((value.min(LONGEST_MS) as u64).max(low))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(more: &str) -> Result<Options, OptionError> {
+        let comma = if more.is_empty() { "" } else { "," };
+        Options::from_json(&format!(
+            r#"{{"region":"us-east-1","credentials":{{"kind":"clientCredentials","clientId":"i","clientSecret":"canary-secret"}}{comma}{more}}}"#
+        ))
+    }
+
+    #[test]
+    fn region_and_credentials_suffice() {
+        let options = with("").unwrap();
+        assert_eq!(options.rules.heartbeat.silence_ms, 35_000);
+        assert_eq!(options.queue, QueueOptions::default());
+        assert!(options.topics.is_empty());
+        assert_eq!(options.max_wait_ms, 0);
+    }
+
+    #[test]
+    fn every_option_arrives_where_it_belongs() {
+        let options = with(
+            r#""topics":["v2.users.u?presence&station"],"continuity":"reconnect",
+            "queue":{"maxEvents":10,"maxBytes":4096,"onFull":"dropOldest"},
+            "network":{"connectTimeoutMs":1,"requestTimeoutMs":2},
+            "heartbeat":{"pingAfterMs":3,"pongTimeoutMs":4,"silenceMs":5},
+            "backoff":{"initialMs":6,"maxMs":7,"suspendedMaxMs":8,"healthyMs":9},
+            "rotation":{"beforeExpiryMs":10,"overlapMs":11,"tokenRenewalFraction":0.5},
+            "delivery":{"maxWaitMs":12}"#,
+        )
+        .unwrap();
+        let rules = options.rules;
+        assert_eq!(options.topics.len(), 2);
+        assert_eq!(rules.continuity, Continuity::Reconnect);
+        assert_eq!(
+            options.queue,
+            QueueOptions { max_events: 10, max_bytes: 4096, on_full: OnFull::DropOldest }
+        );
+        assert_eq!((rules.connect_timeout_ms, rules.request_timeout_ms), (1, 2));
+        let heartbeat = rules.heartbeat;
+        assert_eq!((heartbeat.ping_after_ms, heartbeat.pong_timeout_ms, heartbeat.silence_ms), (3, 4, 5));
+        let backoff = rules.backoff;
+        assert_eq!(
+            (backoff.initial_ms, backoff.max_ms, backoff.suspended_max_ms, backoff.healthy_ms),
+            (6, 7, 8, 9)
+        );
+        assert_eq!((rules.rotation.before_expiry_ms, rules.rotation.overlap_ms), (Some(10), 11));
+        assert!((rules.rotation.token_renewal_fraction - 0.5).abs() < 1e-9);
+        assert_eq!(options.max_wait_ms, 12);
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        let table = [
+            (r#""nope":1"#, "nope", "not an option"),
+            (r#""heartbeat":{"nope":1}"#, "heartbeat.nope", "unknown field"),
+            (r#""heartbeat":{"silenceMs":1,"pingAfterMs":"x"}"#, "heartbeat.pingAfterMs", "invalid type"),
+            (r#""heartbeat":{"silenceMs":-1}"#, "heartbeat.silenceMs", "negative"),
+            (r#""heartbeat":7"#, "heartbeat", "an object"),
+            (r#""queue":{"onFull":"explode"}"#, "queue.onFull", "unknown variant"),
+            (r#""queue":{"maxEvents":-3}"#, "queue.maxEvents", "negative"),
+            (r#""rotation":{"tokenRenewalFraction":2}"#, "rotation.tokenRenewalFraction", "between"),
+            (r#""continuity":"standby""#, "continuity", "overlap"),
+            (r#""topics":["v2.users.u.presence","nope"]"#, "topics[1]", "begin with"),
+            (r#""topics":"v2.users.u.presence""#, "topics", "array"),
+        ];
+        for (more, path, message) in table {
+            let error = with(more).unwrap_err();
+            assert_eq!(error.path, path, "{error}");
+            assert!(error.message.contains(message), "{error}");
+        }
+        let whole = [
+            ("7", "options"),
+            ("{}", "region"),
+            (r#"{"region":"us-east-1"}"#, "credentials"),
+            (r#"{"region":7,"credentials":{"kind":"provider"}}"#, "region"),
+            (
+                r#"{"region":{"login":"https://l.example.com"},"credentials":{"kind":"provider"}}"#,
+                "region.api",
+            ),
+            (
+                r#"{"region":{"login":"https://l.example.com","api":7},"credentials":{"kind":"provider"}}"#,
+                "region.api",
+            ),
+            (
+                r#"{"region":{"login":"https://l","api":"https://a","x":1},"credentials":{"kind":"provider"}}"#,
+                "region.x",
+            ),
+        ];
+        for (json, path) in whole {
+            assert_eq!(Options::from_json(json).unwrap_err().path, path, "{json}");
+        }
+    }
+
+    #[test]
+    fn errors_about_credentials_hold_no_secret() {
+        let table = [
+            (r#""canary""#, "credentials"),
+            (r#"["canary"]"#, "credentials"),
+            (r#"{"kind":"canary"}"#, "credentials.kind"),
+            (r#"{"clientSecret":"canary"}"#, "credentials.kind"),
+            (r#"{"kind":"clientCredentials","clientId":"canary"}"#, "credentials.clientSecret"),
+            (r#"{"kind":"clientCredentials","clientId":"","clientSecret":"canary"}"#, "credentials.clientId"),
+            (
+                r#"{"kind":"clientCredentials","clientId":["canary"],"clientSecret":"c"}"#,
+                "credentials.clientId",
+            ),
+            (
+                r#"{"kind":"clientCredentials","clientId":"i","clientSecret":"c","refreshToken":"canary"}"#,
+                "credentials.refreshToken",
+            ),
+            (r#"{"kind":"provider","accessToken":"canary"}"#, "credentials.accessToken"),
+        ];
+        for (credentials, path) in table {
+            let error =
+                Options::from_json(&format!(r#"{{"region":"us-east-1","credentials":{credentials}}}"#))
+                    .unwrap_err();
+            assert_eq!(error.path, path, "{credentials}");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+        assert!(!format!("{:?}", with("").unwrap()).contains("canary"));
+    }
+
+    #[test]
+    fn any_number_is_safe() {
+        for number in ["0", "0.4", "1e300", "9007199254740993", "1e-300", "0.0000001"] {
+            let options = with(&format!(
+                r#""heartbeat":{{"pingAfterMs":{number},"pongTimeoutMs":{number},"silenceMs":{number}}},
+                "queue":{{"maxEvents":{number},"maxBytes":{number}}},"delivery":{{"maxWaitMs":{number}}},
+                "backoff":{{"initialMs":{number},"maxMs":{number},"suspendedMaxMs":{number},"healthyMs":{number}}},
+                "rotation":{{"beforeExpiryMs":{number},"overlapMs":{number}}}"#
+            ))
+            .unwrap();
+            assert!(options.queue.max_events >= 1 && options.queue.max_bytes >= 1024);
+            assert!((1..=LONGEST_MS as u64).contains(&options.rules.heartbeat.silence_ms));
+        }
+    }
+}
