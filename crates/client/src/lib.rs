@@ -1,1 +1,44 @@
-//! placeholder
+//! The tokio driver of a Genesys Cloud notification stream: OAuth, REST, sockets, delivery queue.
+//!
+//! The rules are in `genesys-notifications-proto`; here is one async function for each effect they ask for, and the queue
+//! towards JavaScript. See [`Client`].
+
+mod batch;
+mod client;
+mod clock;
+mod connect_uri;
+mod control;
+mod delivery;
+mod effects;
+mod environment;
+mod held;
+mod http;
+mod oauth;
+mod one_byte;
+mod options;
+mod queue;
+mod regions;
+mod rest;
+mod retry_after;
+mod runtime;
+mod secret;
+mod shared;
+mod socket;
+mod stats;
+mod timer;
+mod tls;
+
+pub use batch::{Batch, ROW_WIDTH};
+pub use client::Client;
+pub use clock::{Clock, SystemClock};
+pub use control::Control;
+pub use delivery::Bell;
+pub use environment::Environment;
+pub use genesys_notifications_proto::{
+    Backfilled, Certainty, ChannelStats, ClientState, ErrorCode, ErrorReport, Gap, GapStats, Governor,
+    GovernorConfig, LogLine, MachineStats, Notice, Now, Reason, RequestId, StateChange, TokenReason, Topic,
+    TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
+};
+pub use options::{OptionError, Options};
+pub use shared::ProvidedToken;
+pub use stats::{QueueStats, Stats};

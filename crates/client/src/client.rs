@@ -1,0 +1,195 @@
+//! The client as its owner sees it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genesys_notifications_proto::{
+    ClientState, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest, TopicStatus,
+};
+
+use crate::batch::Batch;
+use crate::control::Control;
+use crate::delivery::{Bell, Delivery};
+use crate::effects::Services;
+use crate::environment::Environment;
+use crate::http;
+use crate::oauth::OAuth;
+use crate::options::{OptionError, Options, expand};
+use crate::rest::Rest;
+use crate::secret::Secrets;
+use crate::shared::{ProvidedToken, Shared};
+use crate::stats::Stats;
+use crate::tls;
+
+/// A client of the notification service.
+///
+/// Every method may be called from any thread and returns at once; none blocks on the network. What happens is told by
+/// the bell: ring, then [`Client::take_controls`], then [`Client::drain`] until it returns `false`.
+///
+/// Dropping it ends everything at once, without goodbye to the service, and the bell rings no more.
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+impl Client {
+    /// A client that does nothing yet; no thread is started before [`Client::connect`].
+    ///
+    /// # Errors
+    /// If the options cannot be used.
+    pub fn new(options: Options, bell: Arc<dyn Bell>) -> Result<Self, OptionError> {
+        Self::with_environment(options, bell, Environment::default())
+    }
+
+    /// As [`Client::new`], with something else in the place of what clients of a process share.
+    ///
+    /// # Errors
+    /// If the options cannot be used.
+    pub fn with_environment(
+        options: Options,
+        bell: Arc<dyn Bell>,
+        environment: Environment,
+    ) -> Result<Self, OptionError> {
+        let broken = |why: String| OptionError::new("network", why);
+        let tls = tls::config(&environment.roots).map_err(broken)?;
+        let connect_timeout = Duration::from_millis(options.rules.connect_timeout_ms);
+        let request_timeout = Duration::from_millis(options.rules.request_timeout_ms);
+        let http = http::client(&tls, connect_timeout, request_timeout).map_err(broken)?;
+        let secrets = Secrets::default();
+        let oauth =
+            Arc::new(OAuth::new(http.clone(), &options.endpoints.login, options.credentials, &secrets));
+        let streaming = options.endpoints.streaming;
+        let rest = Rest::new(http, options.endpoints.api, streaming.clone());
+        let shared = Arc::new(Shared::new(
+            Machine::new(options.rules),
+            environment.seed,
+            environment.governor,
+            environment.clock,
+            Delivery::new(options.queue, options.max_wait_ms, bell),
+            Services { secrets, oauth, rest, tls, streaming },
+        ));
+        let client = Self { shared };
+        client.change_topics(TopicChange::Add, options.topics);
+        Ok(client)
+    }
+
+    /// Starts connecting. Does nothing unless idle.
+    ///
+    /// # Errors
+    /// If the system gives no thread; the client stays idle.
+    pub fn connect(&self) -> io::Result<()> {
+        if self.state() == ClientState::Idle {
+            self.shared.start()?;
+            self.shared.turn(|turn| turn.input(Input::Connect));
+        }
+        Ok(())
+    }
+
+    /// Ends everything; [`Control::Closed`] is the last control, after goodbyes of at most 2 s. Idempotent.
+    pub fn close(&self) {
+        self.shared.turn(|turn| turn.input(Input::Close));
+    }
+
+    /// Replaces every channel, overlapped. Returns the number of the request, which comes back in `Notice::Settled`.
+    pub fn rotate(&self) -> u64 {
+        self.request(Input::Rotate)
+    }
+
+    /// Drops every socket and starts again on new channels, without backoff. Returns the number of the request.
+    pub fn reconnect(&self) -> u64 {
+        self.request(Input::Reconnect)
+    }
+
+    /// Changes the wanted topics; allowed in every state that is not terminal. Names may be combined (`prefix?a&b`).
+    ///
+    /// Returns the number of the request, which comes back in `Notice::Settled` once every topic is decided. Number 0 is
+    /// the request that the topics of the options make.
+    ///
+    /// # Errors
+    /// If a name is not a topic; then nothing is changed. The path names it, e.g. `topics[3]`.
+    pub fn request_topics(&self, change: TopicChange, names: &[String]) -> Result<u64, OptionError> {
+        Ok(self.change_topics(change, expand(names)?))
+    }
+
+    /// Answers [`Control::TokenRequest`]; an error is the text of what the caller's function threw.
+    ///
+    /// An answer to a request that is no longer open changes nothing.
+    pub fn provide_token(&self, ticket: u64, answer: Result<ProvidedToken, String>) {
+        let waiting = self.shared.turn(|turn| turn.core.token_requests.remove(&ticket));
+        if let Some(waiting) = waiting {
+            // The request may have run out of time just now.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Moves events into `batch`, whose former content is forgotten: at least one if there is one, then as many as the
+    /// two limits allow. Returns whether there are more.
+    ///
+    /// While a control waits it hands out nothing and returns `false`; the bell has rung, or will, for both.
+    pub fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> bool {
+        if self.shared.delivery.has_drops() {
+            // A gap is told before the first event after it.
+            self.shared.turn(|turn| turn.report_drops());
+        }
+        let more = self.shared.delivery.drain(batch, max_events, max_bytes);
+        self.shared.delivery.ring_if_due();
+        more
+    }
+
+    /// Takes everything the caller is to be told or asked, in order.
+    pub fn take_controls(&self) -> Vec<Control> {
+        let controls = self.shared.delivery.take_controls();
+        self.shared.delivery.ring_if_due();
+        if matches!(controls.last(), Some(Control::Closed)) {
+            // Here, because this thread is not one of the runtime's own and can join them.
+            self.shared.release_runtime();
+        }
+        controls
+    }
+
+    /// The state.
+    pub fn state(&self) -> ClientState {
+        self.shared.look(|machine, _| machine.state())
+    }
+
+    /// Every wanted topic's status.
+    pub fn topics(&self) -> Vec<TopicStatus> {
+        self.shared.look(|machine, _| machine.topics())
+    }
+
+    /// The last closed gaps and every open one.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.shared.look(|machine, _| machine.gaps())
+    }
+
+    /// Figures at this moment.
+    pub fn stats(&self) -> Stats {
+        let machine = self.shared.look(|machine, now| machine.stats(now));
+        Stats::new(machine, self.shared.delivery.counts(), self.shared.delivery.is_full())
+    }
+
+    fn change_topics(&self, change: TopicChange, topics: Vec<Topic>) -> u64 {
+        self.request(|request| Input::Topics(TopicRequest { request, change, topics }))
+    }
+
+    fn request(&self, input: impl FnOnce(RequestId) -> Input) -> u64 {
+        self.shared.turn(|turn| {
+            let number = turn.request_number();
+            turn.input(input(RequestId(number)));
+            number
+        })
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.abort();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! What the caller is told beside events.
+
+use std::fmt;
+
+use genesys_notifications_proto::{Notice, TokenReason};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+/// One thing the caller is told or asked. Serialised as `{"type":…,"value":…}`, a notice under its own type.
+#[derive(Clone)]
+pub enum Control {
+    /// Something the user should know.
+    Notice(Notice),
+    /// The `accessToken` function is to be called; answer with [`Client::provide_token`](crate::Client::provide_token).
+    TokenRequest {
+        /// Goes into the answer.
+        ticket: u64,
+        /// Why.
+        reason: TokenReason,
+    },
+    /// The token endpoint replaced the refresh token; the old one is spent. A secret: `Debug` does not show it.
+    RefreshToken(String),
+    /// Everything has ended; nothing follows.
+    Closed,
+}
+
+impl Serialize for Control {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Request {
+            ticket: u64,
+            reason: TokenReason,
+        }
+        let fields = if matches!(self, Self::Closed) { 1 } else { 2 };
+        let start = |serializer: S, kind: &'static str| {
+            let mut object = serializer.serialize_struct("Control", fields)?;
+            object.serialize_field("type", kind)?;
+            Ok(object)
+        };
+        match self {
+            Self::Notice(notice) => notice.serialize(serializer),
+            Self::TokenRequest { ticket, reason } => {
+                let mut object = start(serializer, "tokenRequest")?;
+                object.serialize_field("value", &Request { ticket: *ticket, reason: *reason })?;
+                object.end()
+            }
+            Self::RefreshToken(token) => {
+                let mut object = start(serializer, "refreshToken")?;
+                object.serialize_field("value", token)?;
+                object.end()
+            }
+            Self::Closed => start(serializer, "closed")?.end(),
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Notice(notice) => f.debug_tuple("Notice").field(notice).finish(),
+            Self::TokenRequest { ticket, reason } => {
+                f.debug_struct("TokenRequest").field("ticket", ticket).field("reason", reason).finish()
+            }
+            Self::RefreshToken(_) => f.write_str("RefreshToken([redacted])"),
+            Self::Closed => f.write_str("Closed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use genesys_notifications_proto::{LogLine, RequestId};
+
+    use super::*;
+
+    #[test]
+    fn controls_have_the_shape_of_notices() {
+        let table = [
+            (Control::Closed, r#"{"type":"closed"}"#),
+            (Control::RefreshToken("r".into()), r#"{"type":"refreshToken","value":"r"}"#),
+            (
+                Control::TokenRequest { ticket: 7, reason: TokenReason::Renewal },
+                r#"{"type":"tokenRequest","value":{"ticket":7,"reason":"renewal"}}"#,
+            ),
+            (Control::Notice(Notice::Settled(RequestId(3))), r#"{"type":"settled","value":3}"#),
+            (
+                Control::Notice(Notice::Log(LogLine { level: "info", message: "m".into() })),
+                r#"{"type":"log","value":{"level":"info","message":"m"}}"#,
+            ),
+        ];
+        for (control, json) in table {
+            assert_eq!(serde_json::to_string(&control).unwrap(), json);
+        }
+        assert!(!format!("{:?}", Control::RefreshToken("canary".into())).contains("canary"));
+    }
+}

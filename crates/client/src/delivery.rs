@@ -1,0 +1,233 @@
+//! The two queues towards JavaScript, events and controls, and the bell that announces them.
+//!
+//! Order: while a control waits no event is handed out, so a gap is known before the first event after it. Controls may
+//! come earlier than events that arrived before them, never later than events that arrived after them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::batch::Batch;
+use crate::control::Control;
+use crate::options::QueueOptions;
+use crate::queue::{Arrived, Counts, Drops, EventQueue};
+
+/// How the shell wakes JavaScript. Called from any thread, never while a lock of the client is held.
+pub trait Bell: Send + Sync {
+    /// There is something to take: first controls, then events.
+    fn ring(&self);
+}
+
+/// The queues of one client.
+pub(crate) struct Delivery {
+    state: Mutex<State>,
+    bell: Mutex<Option<Arc<dyn Bell>>>,
+    /// A ring was decided on under the lock and is to be done outside of it.
+    ringing: AtomicBool,
+    /// Mirrors `EventQueue::is_full`, for readers that have not paused yet.
+    full: AtomicBool,
+    /// Notified when the queue is no longer full.
+    room: Notify,
+    max_wait_ms: u64,
+}
+
+struct State {
+    queue: EventQueue,
+    controls: Vec<Control>,
+    /// One ring may be outstanding for controls and one for events, each until its queue was found or left empty.
+    controls_rung: bool,
+    events_rung: bool,
+    /// A drain found controls waiting and handed out nothing.
+    held_back: bool,
+    last_ring: Option<u64>,
+    ring_at: Option<u64>,
+    report_at: Option<u64>,
+    closed: bool,
+}
+
+/// Dropped events are reported this much later at the latest; a drain reports them before it hands out others.
+const REPORT_AFTER_MS: u64 = 250;
+
+impl Delivery {
+    pub(crate) fn new(options: QueueOptions, max_wait_ms: u64, bell: Arc<dyn Bell>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue: EventQueue::new(options),
+                controls: Vec::new(),
+                controls_rung: false,
+                events_rung: false,
+                held_back: false,
+                last_ring: None,
+                ring_at: None,
+                report_at: None,
+                closed: false,
+            }),
+            bell: Mutex::new(Some(bell)),
+            ringing: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            room: Notify::new(),
+            max_wait_ms,
+        }
+    }
+
+    /// Queues an event; `now` is `Now::mono`.
+    pub(crate) fn push(&self, event: &Arrived<'_>, now: u64) {
+        let mut state = self.state();
+        state.queue.push(event);
+        if state.queue.is_full() {
+            self.full.store(true, Ordering::Release);
+        }
+        if state.queue.has_drops() {
+            state.report_at.get_or_insert(now.saturating_add(REPORT_AFTER_MS));
+        }
+        if state.events_rung {
+            return;
+        }
+        let next = state.last_ring.map_or(now, |last| last.saturating_add(self.max_wait_ms));
+        if next <= now {
+            self.ring_for_events(&mut state, now);
+        } else {
+            state.ring_at = Some(next);
+        }
+    }
+
+    /// Queues a control; nothing follows `Closed`.
+    pub(crate) fn push_control(&self, control: Control) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        state.closed = matches!(control, Control::Closed);
+        state.controls.push(control);
+        if !state.controls_rung {
+            state.controls_rung = true;
+            self.ringing.store(true, Ordering::Release);
+        }
+    }
+
+    /// When [`Delivery::ring_late`] or a report of drops is due.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let state = self.state();
+        [state.ring_at, state.report_at].into_iter().flatten().min()
+    }
+
+    /// Rings for events that were to wait for others.
+    pub(crate) fn ring_late(&self, now: u64) {
+        let mut state = self.state();
+        if state.ring_at.is_some_and(|at| at <= now) {
+            state.ring_at = None;
+            if !state.events_rung && !state.queue.is_empty() {
+                self.ring_for_events(&mut state, now);
+            }
+        }
+    }
+
+    /// Does what was decided under a lock. To be called without any.
+    pub(crate) fn ring_if_due(&self) {
+        if self.ringing.swap(false, Ordering::AcqRel) {
+            let bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(bell) = bell {
+                bell.ring();
+            }
+        }
+    }
+
+    /// Never rings again.
+    pub(crate) fn remove_bell(&self) {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn take_controls(&self) -> Vec<Control> {
+        let mut state = self.state();
+        state.controls_rung = false;
+        if state.held_back {
+            // Whoever drained before taking controls would otherwise never learn of the events behind them.
+            state.held_back = false;
+            if !state.queue.is_empty() {
+                self.ringing.store(true, Ordering::Release);
+            }
+        }
+        std::mem::take(&mut state.controls)
+    }
+
+    /// Returns whether there are more events to be had at once.
+    pub(crate) fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> bool {
+        batch.clear();
+        let mut state = self.state();
+        if !state.controls.is_empty() {
+            state.held_back = true;
+            return false;
+        }
+        state.queue.drain(batch, max_events, max_bytes);
+        let more = !state.queue.is_empty();
+        if !more {
+            state.events_rung = false;
+            state.ring_at = None;
+        }
+        let resumed = self.full.load(Ordering::Acquire) && !state.queue.is_full();
+        if resumed {
+            self.full.store(false, Ordering::Release);
+        }
+        drop(state);
+        if resumed {
+            self.room.notify_waiters();
+        }
+        more
+    }
+
+    /// Whether sockets must not be read for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Waits until sockets may be read again.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn room(&self) {
+        loop {
+            let notified = self.room.notified();
+            if !self.is_full() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(crate) fn intern(&self, name: &str) -> u32 {
+        self.state().queue.intern(name)
+    }
+
+    pub(crate) fn has_drops(&self) -> bool {
+        self.state().queue.has_drops()
+    }
+
+    pub(crate) fn report_is_due(&self, now: u64) -> bool {
+        self.state().report_at.is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn take_drops(&self) -> Option<Drops> {
+        let mut state = self.state();
+        state.report_at = None;
+        state.queue.take_drops()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().queue.counts()
+    }
+
+    fn ring_for_events(&self, state: &mut State, now: u64) {
+        state.events_rung = true;
+        state.last_ring = Some(now);
+        state.ring_at = None;
+        self.ringing.store(true, Ordering::Release);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

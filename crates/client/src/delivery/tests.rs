@@ -1,0 +1,155 @@
+use std::sync::atomic::AtomicUsize;
+
+use genesys_notifications_proto::{Notice, RequestId, TopicId};
+
+use super::*;
+use crate::options::OnFull;
+
+#[derive(Default)]
+struct Rings(AtomicUsize);
+
+impl Bell for Rings {
+    fn ring(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct World {
+    delivery: Delivery,
+    rings: Arc<Rings>,
+    batch: Batch,
+}
+
+impl World {
+    fn new(max_wait_ms: u64) -> Self {
+        let rings = Arc::new(Rings::default());
+        let options = QueueOptions { max_events: 4, max_bytes: 1 << 20, on_full: OnFull::Pause };
+        Self { delivery: Delivery::new(options, max_wait_ms, rings.clone()), rings, batch: Batch::default() }
+    }
+
+    fn event(&self, now: u64) {
+        let event = Arrived {
+            topic: TopicId(0),
+            topic_name: "v2.a.b",
+            channel: 0,
+            version: None,
+            text: "{}",
+            body: "",
+            metadata: None,
+            received_at: now,
+        };
+        self.delivery.push(&event, now);
+        self.delivery.ring_if_due();
+    }
+
+    fn control(&self) {
+        self.delivery.push_control(Control::Notice(Notice::Settled(RequestId(1))));
+        self.delivery.ring_if_due();
+    }
+
+    fn drain(&mut self) -> (usize, bool) {
+        let more = self.delivery.drain(&mut self.batch, 2, 1 << 20);
+        self.delivery.ring_if_due();
+        (self.batch.len(), more)
+    }
+
+    fn controls(&self) -> usize {
+        let controls = self.delivery.take_controls();
+        self.delivery.ring_if_due();
+        controls.len()
+    }
+
+    fn rings(&self) -> usize {
+        self.rings.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn one_ring_is_outstanding_until_the_queue_is_left_empty() {
+    let mut world = World::new(0);
+    for now in 0..3 {
+        world.event(now);
+    }
+    assert_eq!(world.rings(), 1);
+    assert_eq!(world.drain(), (2, true));
+    world.event(4);
+    assert_eq!(world.rings(), 0, "the caller was told there is more");
+    assert_eq!(world.drain(), (2, false));
+    world.event(5);
+    assert_eq!(world.rings(), 1);
+}
+
+#[test]
+fn a_control_rings_even_while_events_wait_for_a_slow_consumer() {
+    let world = World::new(1_000);
+    world.event(0);
+    assert_eq!(world.rings(), 1);
+    world.control();
+    world.control();
+    assert_eq!(world.rings(), 1);
+    assert_eq!(world.controls(), 2);
+    world.control();
+    assert_eq!(world.rings(), 1);
+}
+
+#[test]
+fn no_event_passes_a_control() {
+    let mut world = World::new(0);
+    world.event(0);
+    world.control();
+    world.event(1);
+    world.rings();
+    assert_eq!(world.drain(), (0, false));
+    assert_eq!(world.controls(), 1);
+    assert_eq!(world.rings(), 1, "the events behind the control are announced again");
+    assert_eq!(world.drain(), (2, false));
+}
+
+#[test]
+fn under_load_the_bell_rings_once_per_max_wait_and_the_first_time_at_once() {
+    let mut world = World::new(10);
+    world.event(100);
+    assert_eq!(world.rings(), 1);
+    world.drain();
+    world.event(103);
+    assert_eq!((world.rings(), world.delivery.deadline()), (0, Some(110)));
+    world.delivery.ring_late(109);
+    world.delivery.ring_if_due();
+    assert_eq!(world.rings(), 0);
+    world.delivery.ring_late(110);
+    world.delivery.ring_if_due();
+    assert_eq!((world.rings(), world.delivery.deadline()), (1, None));
+    world.drain();
+    world.event(200);
+    assert_eq!(world.rings(), 1, "idle again");
+}
+
+#[test]
+fn nothing_follows_closed() {
+    let world = World::new(0);
+    world.delivery.push_control(Control::Closed);
+    world.control();
+    assert_eq!(world.controls(), 1);
+    world.rings();
+    world.delivery.remove_bell();
+    world.event(1);
+    assert_eq!(world.rings(), 0);
+}
+
+#[tokio::test]
+async fn room_is_made_by_draining() {
+    let world = Arc::new(World::new(0));
+    for now in 0..4 {
+        world.event(now);
+    }
+    assert!(world.delivery.is_full());
+    let waiting = tokio::spawn({
+        let world = world.clone();
+        async move { world.delivery.room().await }
+    });
+    tokio::task::yield_now().await;
+    let mut batch = Batch::default();
+    world.delivery.drain(&mut batch, 3, 1 << 20);
+    waiting.await.unwrap();
+    assert!(!world.delivery.is_full());
+}

@@ -1,0 +1,370 @@
+//! The event queue: bounded by events and bytes, and exact about what it drops.
+//!
+//! Events lie back to back in chunks, copied once out of the socket's read buffer. A chunk takes 64 events or 64 KiB;
+//! a bigger event gets one of its own.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::mem::size_of;
+
+use genesys_notifications_proto::TopicId;
+
+use crate::batch::{Batch, ROW_WIDTH, Row, Span};
+use crate::one_byte;
+use crate::options::{OnFull, QueueOptions};
+
+/// Limits of one chunk; beyond about 64 KiB an external buffer beats a copied string, below it is the other way round.
+const CHUNK_EVENTS: usize = 64;
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What an event costs beside its text.
+const ROW_BYTES: usize = size_of::<Row>();
+
+/// The service sends one version; a peer that invents them must not fill the table of names.
+const VERSIONS: usize = 64;
+const VERSION_BYTES: usize = 32;
+
+/// An event on its way into the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) topic: TopicId,
+    pub(crate) topic_name: &'a str,
+    /// Index of the channel's name, see [`EventQueue::intern`].
+    pub(crate) channel: u32,
+    pub(crate) version: Option<&'a str>,
+    /// The whole frame.
+    pub(crate) text: &'a str,
+    /// Slices of `text`; anything else counts as absent.
+    pub(crate) body: &'a str,
+    pub(crate) metadata: Option<&'a str>,
+    pub(crate) received_at: u64,
+}
+
+/// Dropped events that nobody has been told of yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Drops {
+    pub(crate) topics: BTreeSet<TopicId>,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// Exact counts; `received == delivered + dropped + queued`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) received: u64,
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    options: QueueOptions,
+    chunks: VecDeque<Chunk>,
+    counts: Counts,
+    sequence: u64,
+    drops: Option<Drops>,
+    /// Set when the queue fills under `Pause`, cleared at half.
+    full: bool,
+    names: Names,
+    /// Memory of a chunk that went, for the next one.
+    spare: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    text: Vec<u8>,
+    rows: Vec<(Row, TopicId)>,
+    /// Rows before this one are gone.
+    first: usize,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    all: Vec<String>,
+    announced: usize,
+    topics: Vec<Option<u32>>,
+    versions: HashMap<String, u32>,
+}
+
+impl EventQueue {
+    pub(crate) fn new(options: QueueOptions) -> Self {
+        Self {
+            options,
+            chunks: VecDeque::new(),
+            counts: Counts::default(),
+            sequence: 0,
+            drops: None,
+            full: false,
+            names: Names::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes an event, or drops it or older ones as the options say.
+    pub(crate) fn push(&mut self, event: &Arrived<'_>) {
+        self.counts.received += 1;
+        let cost = event.text.len() + ROW_BYTES;
+        match self.options.on_full {
+            OnFull::Pause => {}
+            OnFull::DropNewest => {
+                if !self.fits(cost) {
+                    self.counts.dropped += 1;
+                    self.record_drop(event.topic, event.received_at);
+                    return;
+                }
+            }
+            OnFull::DropOldest => {
+                while !self.fits(cost) {
+                    self.drop_oldest();
+                }
+            }
+        }
+        self.append(event);
+        if self.options.on_full == OnFull::Pause && self.is_over(1) {
+            self.full = true;
+        }
+    }
+
+    /// Moves events into an empty batch: at least one if there is one, then as many as the limits allow.
+    pub(crate) fn drain(&mut self, batch: &mut Batch, max_events: usize, max_bytes: usize) {
+        let mut room = max_events.max(1);
+        while room > 0
+            && let Some(chunk) = self.chunks.front_mut()
+        {
+            let wanted =
+                chunk.events_within(room, max_bytes.saturating_sub(batch.text.len()), batch.is_empty());
+            if wanted == 0 {
+                break;
+            }
+            let bytes = chunk.move_into(batch, wanted);
+            if chunk.first == chunk.rows.len() {
+                self.remove_front();
+            }
+            room -= wanted;
+            self.counts.events -= wanted;
+            self.counts.bytes -= bytes + wanted * ROW_BYTES;
+            self.counts.delivered += wanted as u64;
+        }
+        if !batch.is_empty() {
+            batch.names.extend_from_slice(&self.names.all[self.names.announced..]);
+            self.names.announced = self.names.all.len();
+        }
+        if self.full && !self.is_over(2) {
+            self.full = false;
+        }
+    }
+
+    /// Index of a name that rows may refer to from now on.
+    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+        self.names.add(name)
+    }
+
+    /// Whether sockets must not be read: from full until half full, and only if the options say pause.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.events == 0
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn has_drops(&self) -> bool {
+        self.drops.is_some()
+    }
+
+    /// What was dropped since the last time.
+    pub(crate) fn take_drops(&mut self) -> Option<Drops> {
+        self.drops.take()
+    }
+
+    fn fits(&self, cost: usize) -> bool {
+        // A single event beyond the limit still gets through an empty queue.
+        self.is_empty()
+            || (self.counts.events < self.options.max_events
+                && self.counts.bytes + cost <= self.options.max_bytes)
+    }
+
+    fn is_over(&self, parts: usize) -> bool {
+        self.counts.events > 0
+            && (self.counts.events >= self.options.max_events.div_ceil(parts)
+                || self.counts.bytes >= self.options.max_bytes / parts)
+    }
+
+    fn append(&mut self, event: &Arrived<'_>) {
+        self.sequence += 1;
+        let topic = self.names.topic(event.topic, event.topic_name);
+        let version = event.version.and_then(|version| self.names.version(version));
+        if self.chunks.back().is_none_or(|chunk| !chunk.takes(event.text.len())) {
+            self.chunks.push_back(Chunk { text: std::mem::take(&mut self.spare), ..Chunk::default() });
+        }
+        let chunk = self.chunks.back_mut().expect("one was just pushed if there was none");
+        let [text, body, metadata] = chunk.copy(event);
+        let row = Row {
+            topic,
+            channel: event.channel,
+            version,
+            text: text.unwrap_or(Span { start: 0, length: 0 }),
+            body,
+            metadata,
+            sequence: self.sequence,
+            received_at: event.received_at,
+        };
+        chunk.rows.push((row, event.topic));
+        self.counts.events += 1;
+        self.counts.bytes += row.text.length as usize + ROW_BYTES;
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(chunk) = self.chunks.front_mut() else { return };
+        let (row, topic) = chunk.rows[chunk.first];
+        chunk.first += 1;
+        if chunk.first == chunk.rows.len() {
+            self.remove_front();
+        }
+        self.counts.events -= 1;
+        self.counts.bytes -= row.text.length as usize + ROW_BYTES;
+        self.counts.dropped += 1;
+        self.record_drop(topic, row.received_at);
+    }
+
+    fn remove_front(&mut self) {
+        if let Some(chunk) = self.chunks.pop_front()
+            && chunk.text.capacity() <= 2 * CHUNK_BYTES
+        {
+            self.spare = chunk.text;
+            self.spare.clear();
+        }
+    }
+
+    fn record_drop(&mut self, topic: TopicId, received_at: u64) {
+        let drops = self.drops.get_or_insert_with(|| Drops {
+            topics: BTreeSet::new(),
+            from: received_at,
+            to: received_at,
+        });
+        drops.topics.insert(topic);
+        drops.from = drops.from.min(received_at);
+        drops.to = drops.to.max(received_at);
+    }
+}
+
+impl Chunk {
+    fn takes(&self, bytes: usize) -> bool {
+        self.rows.len() < CHUNK_EVENTS && self.text.len() + bytes <= CHUNK_BYTES
+    }
+
+    /// Copies the frame and says where it, its body and its metadata lie now.
+    fn copy(&mut self, event: &Arrived<'_>) -> [Option<Span>; 3] {
+        let whole = event.text;
+        let parts = [
+            Some((0, whole.len())),
+            range_in(whole, event.body),
+            event.metadata.and_then(|m| range_in(whole, m)),
+        ];
+        let mut cuts: Vec<usize> = Vec::new();
+        let start = self.text.len();
+        if whole.is_ascii() {
+            self.text.extend_from_slice(whole.as_bytes());
+            return parts.map(|part| part.map(|(from, to)| span(start + from, start + to)));
+        }
+        for (from, to) in parts.into_iter().flatten() {
+            cuts.extend([from, to]);
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        // Positions of the cuts in the one-byte text.
+        let mut moved = Vec::with_capacity(cuts.len());
+        let mut done = 0;
+        for cut in &cuts {
+            one_byte::append(&mut self.text, &whole[done..*cut]);
+            moved.push(self.text.len());
+            done = *cut;
+        }
+        let position = |at: usize| moved[cuts.binary_search(&at).unwrap_or_default()];
+        parts.map(|part| part.map(|(from, to)| span(position(from), position(to))))
+    }
+
+    /// How many of the next events fit; a first one always does.
+    fn events_within(&self, max_events: usize, max_bytes: usize, first_always: bool) -> usize {
+        let rows = &self.rows[self.first..];
+        let start = rows.first().map_or(0, |(row, _)| row.text.start);
+        let fitting = rows
+            .iter()
+            .take(max_events)
+            .take_while(|(row, _)| (row.text.start + row.text.length - start) as usize <= max_bytes)
+            .count();
+        fitting.max(usize::from(first_always && max_events > 0 && !rows.is_empty()))
+    }
+
+    /// Returns the bytes of text moved.
+    fn move_into(&mut self, batch: &mut Batch, events: usize) -> usize {
+        let rows = &self.rows[self.first..self.first + events];
+        let (Some((head, _)), Some((tail, _))) = (rows.first(), rows.last()) else { return 0 };
+        let (from, to) = (head.text.start as usize, (tail.text.start + tail.text.length) as usize);
+        let whole = from == 0 && to == self.text.len();
+        let offset = batch.text.len();
+        batch.rows.reserve(rows.len() * ROW_WIDTH);
+        for (row, _) in rows {
+            row.write(&mut batch.rows, head.text.start, offset);
+        }
+        self.first += events;
+        if whole && batch.text.is_empty() {
+            std::mem::swap(&mut batch.text, &mut self.text);
+        } else {
+            batch.text.extend_from_slice(&self.text[from..to]);
+        }
+        to - from
+    }
+}
+
+impl Names {
+    fn add(&mut self, name: &str) -> u32 {
+        self.all.push(name.to_owned());
+        u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn topic(&mut self, id: TopicId, name: &str) -> u32 {
+        let slot = id.0 as usize;
+        if let Some(Some(index)) = self.topics.get(slot) {
+            return *index;
+        }
+        let index = self.add(name);
+        if self.topics.len() <= slot {
+            self.topics.resize(slot + 1, None);
+        }
+        self.topics[slot] = Some(index);
+        index
+    }
+
+    fn version(&mut self, version: &str) -> Option<u32> {
+        if let Some(index) = self.versions.get(version) {
+            return Some(*index);
+        }
+        if self.versions.len() >= VERSIONS || version.len() > VERSION_BYTES {
+            return None;
+        }
+        let index = self.add(version);
+        self.versions.insert(version.to_owned(), index);
+        Some(index)
+    }
+}
+
+fn span(from: usize, to: usize) -> Span {
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Span { start: small(from), length: small(to - from) }
+}
+
+/// Where `part` lies in `whole`, if it is a slice of it.
+fn range_in(whole: &str, part: &str) -> Option<(usize, usize)> {
+    let from = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let to = from.checked_add(part.len())?;
+    (to <= whole.len()).then_some((from, to))
+}
+
+#[cfg(test)]
+mod tests;

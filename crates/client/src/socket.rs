@@ -1,0 +1,202 @@
+//! One open socket: a task that reads frames, sends pings and closes, and ends in exactly one way.
+
+pub(crate) mod dial;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use genesys_notifications_proto::{Ending, Failure, Frame, Input, NetworkKind, SocketId, Unreadable};
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+pub(crate) use dial::WebSocket;
+
+use crate::secret::Secrets;
+use crate::shared::{Shared, panic_text};
+
+/// How long a close handshake may take; then the socket is dropped.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How long a ping may wait for the peer to take bytes.
+const SENDING: Duration = Duration::from_secs(5);
+
+/// The service's application ping.
+const PING: &str = r#"{"message":"ping"}"#;
+
+/// What the client can do to a socket.
+pub(crate) struct Handle {
+    commands: UnboundedSender<Command>,
+    task: JoinHandle<()>,
+    /// Index of its channel's id among the announced names.
+    pub(crate) channel: u32,
+}
+
+enum Command {
+    Ping,
+    Close(u16),
+}
+
+impl Handle {
+    pub(crate) fn ping(&self) {
+        // A task that ended has said so itself.
+        let _ = self.commands.send(Command::Ping);
+    }
+
+    /// Says goodbye within [`GOODBYE`]; the task ends by itself.
+    pub(crate) fn close(self, code: u16) -> JoinHandle<()> {
+        let _ = self.commands.send(Command::Close(code));
+        self.task
+    }
+
+    /// Drops the connection at once.
+    pub(crate) fn abort(self) {
+        self.task.abort();
+    }
+}
+
+/// Starts the task of an open socket.
+pub(crate) fn spawn(
+    runtime: &runtime::Handle,
+    shared: &Arc<Shared>,
+    id: SocketId,
+    stream: Box<WebSocket>,
+    channel: u32,
+) -> Handle {
+    let (commands, receiver) = unbounded_channel();
+    let task = runtime.spawn(supervise(shared.clone(), id, stream, receiver));
+    Handle { commands, task, channel }
+}
+
+/// Runs the socket and reports its end, even if that was a panic.
+async fn supervise(
+    shared: Arc<Shared>,
+    id: SocketId,
+    stream: Box<WebSocket>,
+    commands: UnboundedReceiver<Command>,
+) {
+    let mut socket = Socket { shared: shared.clone(), id, stream, commands };
+    let ending = match AssertUnwindSafe(socket.run()).catch_unwind().await {
+        Ok(ending) => ending,
+        Err(panic) => {
+            let text = shared.services.secrets.scrub(&format!("internal error: {}", panic_text(&*panic)));
+            Some(Ending::Unreadable(text))
+        }
+    };
+    let Some(ending) = ending else { return };
+    let closed_by_peer = matches!(ending, Ending::Closed(..));
+    shared.turn(|turn| turn.socket_ended(id, ending));
+    if closed_by_peer {
+        // The answer to the close frame is on its way; whoever waits for it should get it.
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = socket.stream.next().await {} }).await;
+    }
+}
+
+struct Socket {
+    shared: Arc<Shared>,
+    id: SocketId,
+    stream: Box<WebSocket>,
+    commands: UnboundedReceiver<Command>,
+}
+
+impl Socket {
+    /// Returns how the peer or the transport ended it; nothing if we did.
+    async fn run(&mut self) -> Option<Ending> {
+        let mut paused = false;
+        loop {
+            if self.shared.delivery.is_full() != paused {
+                paused = !paused;
+                self.shared.turn(|turn| turn.input(Input::Paused(self.id, paused)));
+            }
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(Command::Ping) => {
+                        if let Err(ending) = self.ping().await {
+                            return Some(ending);
+                        }
+                    }
+                    Some(Command::Close(code)) => {
+                        self.close(code).await;
+                        return None;
+                    }
+                    None => return None,
+                },
+                () = self.shared.delivery.room(), if paused => {}
+                message = self.stream.next(), if !paused => {
+                    if let Some(ending) = self.message(message) {
+                        return Some(ending);
+                    }
+                }
+            }
+        }
+    }
+
+    fn message(&self, message: Option<Result<Message, Error>>) -> Option<Ending> {
+        let turn = |frame: &Frame<'_>, text: &str| self.shared.turn(|turn| turn.frame(self.id, frame, text));
+        match message {
+            Some(Ok(Message::Text(text))) => turn(&Frame::read(text.as_str()), text.as_str()),
+            Some(Ok(Message::Binary(_))) => turn(&Frame::Unreadable(Unreadable::NotJson), ""),
+            // tungstenite answers a ping when it reads on. Either way the peer is alive.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => turn(&Frame::Heartbeat, ""),
+            Some(Ok(Message::Frame(_))) => {}
+            Some(Ok(Message::Close(frame))) => return Some(closed(frame, &self.shared.services.secrets)),
+            Some(Err(error)) => return Some(broken(&error, &self.shared.services.secrets)),
+            None => return Some(broken(&Error::ConnectionClosed, &self.shared.services.secrets)),
+        }
+        None
+    }
+
+    async fn ping(&mut self) -> Result<(), Ending> {
+        match timeout(SENDING, self.stream.send(Message::text(PING))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(broken(&error, &self.shared.services.secrets)),
+            Err(_) => Err(Ending::Broken(Failure::Network {
+                kind: NetworkKind::TimedOut,
+                detail: "the peer takes no bytes".into(),
+            })),
+        }
+    }
+
+    async fn close(&mut self, code: u16) {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+        let goodbye = async {
+            if self.stream.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = self.stream.next().await {}
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+fn closed(frame: Option<CloseFrame>, secrets: &Secrets) -> Ending {
+    match frame {
+        Some(frame) => Ending::Closed(frame.code.into(), secrets.scrub(frame.reason.as_str())),
+        // RFC 6455, 7.1.5: no status code was in the frame.
+        None => Ending::Closed(1005, String::new()),
+    }
+}
+
+fn broken(error: &Error, secrets: &Secrets) -> Ending {
+    let reset =
+        |detail: &str| Ending::Broken(Failure::Network { kind: NetworkKind::Reset, detail: detail.into() });
+    match error {
+        Error::Io(error) => Ending::Broken(dial::io_failure(error, secrets)),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            reset("the connection ended without a closing handshake")
+        }
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Ending::Unreadable(format!("a message longer than {} bytes", dial::MAX_MESSAGE_BYTES))
+        }
+        other => Ending::Unreadable(secrets.scrub(&other.to_string())),
+    }
+}
