@@ -57,8 +57,8 @@ impl Client {
         let request_timeout = Duration::from_millis(options.rules.request_timeout_ms);
         let http = http::client(&tls, connect_timeout, request_timeout).map_err(broken)?;
         let secrets = Secrets::default();
-        let oauth =
-            Arc::new(OAuth::new(http.clone(), &options.endpoints.login, options.credentials, &secrets));
+        let login = &options.endpoints.login;
+        let oauth = Arc::new(OAuth::new(http.clone(), login, options.credentials, request_timeout, &secrets));
         let streaming = options.endpoints.streaming;
         let rest = Rest::new(http, options.endpoints.api, streaming.clone());
         let shared = Arc::new(Shared::new(

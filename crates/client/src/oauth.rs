@@ -1,5 +1,7 @@
 //! Tokens: asked for at the token endpoint with the client's credentials or a refresh token.
 
+use std::time::Duration;
+
 use genesys_notifications_proto::Failure;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
@@ -28,7 +30,11 @@ pub(crate) struct OAuth {
     http: reqwest::Client,
     endpoint: Url,
     grant: Grant,
+    request_timeout: Duration,
 }
+
+/// How many times the ordinary timeout an answer may take that replaces the refresh token: lost, it cannot be had again.
+const PATIENCE: u32 = 4;
 
 enum Grant {
     Client {
@@ -50,6 +56,7 @@ impl OAuth {
         http: reqwest::Client,
         login: &Url,
         credentials: Credentials,
+        request_timeout: Duration,
         secrets: &Secrets,
     ) -> Self {
         let known = |id: &str, secret: &Secret| {
@@ -68,7 +75,7 @@ impl OAuth {
             }
             Credentials::Provider {} => Grant::Provider,
         };
-        Self { http, endpoint: join(login, &["oauth", "token"]), grant }
+        Self { http, endpoint: join(login, &["oauth", "token"]), grant, request_timeout }
     }
 
     /// Whether tokens come from the caller.
@@ -118,7 +125,11 @@ impl OAuth {
         wall_ms: u64,
         secrets: &Secrets,
     ) -> Result<Token, Failure> {
-        let request = self.http.post(self.endpoint.clone()).basic_auth(id, Some(secret.expose())).form(form);
+        let mut request =
+            self.http.post(self.endpoint.clone()).basic_auth(id, Some(secret.expose())).form(form);
+        if self.must_finish() {
+            request = request.timeout(self.request_timeout.saturating_mul(PATIENCE));
+        }
         let answer = exchange(request, BODY_CAP, wall_ms, secrets).await?;
         let token = read(&answer, secrets)?;
         secrets.remember(token.access_token.expose());
