@@ -1,0 +1,179 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use genesys_notifications_client::{Batch, Client, Options, ProvidedToken, TopicChange};
+use napi::bindgen_prelude::{Float64ArraySlice, Function};
+use napi::{Env, JsString};
+use napi_derive::napi;
+
+use crate::bell::JsBell;
+use crate::error::{Result, internal, invalid, json};
+
+/// Numbers before the first row: how many events follow, and how many names were announced so far.
+const HEADER: usize = 2;
+
+/// One client. Every method returns at once. It ends with its last reference: a client that was forgotten keeps no socket
+/// open.
+#[napi]
+pub struct NativeClient {
+    client: Arc<Client>,
+    hand: Mutex<Hand>,
+}
+
+/// What is used again from one drain to the next.
+#[derive(Default)]
+struct Hand {
+    batch: Batch,
+    announced: usize,
+    names: Vec<String>,
+}
+
+#[napi]
+impl NativeClient {
+    /// `options` is the JSON of `lib/options.js`; `bell` is called when there is something to take.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(env: Env, options: String, bell: Function<'_, (), ()>) -> Result<Self> {
+        let options = Options::from_json(&options).map_err(|error| invalid(&error))?;
+        let bell = Arc::new(JsBell::new(&bell).map_err(internal)?);
+        let client = Arc::new(Client::new(options, bell).map_err(|error| invalid(&error))?);
+        close_with(env, &client).map_err(internal)?;
+        Ok(Self { client, hand: Mutex::default() })
+    }
+
+    /// Starts connecting.
+    #[napi(catch_unwind)]
+    pub fn connect(&self) -> Result<()> {
+        self.client.connect().map_err(internal)
+    }
+
+    /// Closes every socket and stops for ever.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        self.client.close();
+    }
+
+    /// Replaces every channel, overlapped; a `settled` control brings the number back.
+    #[napi(catch_unwind)]
+    pub fn rotate(&self) -> f64 {
+        self.client.rotate() as f64
+    }
+
+    /// Drops every socket and starts again on new channels; a `settled` control brings the number back.
+    #[napi(catch_unwind)]
+    pub fn reconnect(&self) -> f64 {
+        self.client.reconnect() as f64
+    }
+
+    /// Changes the wanted topics; a `settled` control brings the number back.
+    #[napi(catch_unwind, ts_args_type = "change: 'add' | 'remove' | 'replace', names: string[]")]
+    pub fn request_topics(&self, change: String, names: Vec<String>) -> Result<f64> {
+        let change = match change.as_str() {
+            "add" => TopicChange::Add,
+            "remove" => TopicChange::Remove,
+            "replace" => TopicChange::Replace,
+            other => return Err(internal(format!("no such change: {other}"))),
+        };
+        let request = self.client.request_topics(change, &names).map_err(|error| invalid(&error))?;
+        Ok(request as f64)
+    }
+
+    /// Answers a `tokenRequest` control: with a token, or with the words of what went wrong.
+    #[napi(catch_unwind)]
+    pub fn provide_token(&self, ticket: f64, token: Option<String>, expires_in_ms: Option<f64>, error: Option<String>) {
+        let answer = match token {
+            Some(access_token) => {
+                Ok(ProvidedToken { access_token, expires_in_ms: expires_in_ms.map(|ms| ms as u64) })
+            }
+            None => Err(error.unwrap_or_default()),
+        };
+        self.client.provide_token(ticket as u64, answer);
+    }
+
+    /// Statuses of the wanted topics, as JSON.
+    #[napi(catch_unwind)]
+    pub fn topics(&self) -> Result<String> {
+        json(&self.client.topics())
+    }
+
+    /// Every gap so far, as JSON.
+    #[napi(catch_unwind)]
+    pub fn gaps(&self) -> Result<String> {
+        json(&self.client.gaps())
+    }
+
+    /// Numbers, as JSON.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> Result<String> {
+        json(&self.client.stats())
+    }
+
+    /// What the caller is told beside events, as a JSON array; null if there is nothing.
+    #[napi(catch_unwind)]
+    pub fn take_controls(&self) -> Result<Option<String>> {
+        let controls = self.client.take_controls();
+        if controls.is_empty() { Ok(None) } else { json(&controls).map(Some) }
+    }
+
+    /// Takes events: writes the header and their rows, and returns the text that the rows point into; null if there are none.
+    #[napi(catch_unwind)]
+    pub fn drain<'env>(
+        &self,
+        env: &'env Env,
+        mut rows: Float64ArraySlice<'_>,
+        max_events: u32,
+        max_bytes: u32,
+    ) -> Result<Option<JsString<'env>>> {
+        let mut hand = self.hand();
+        let Hand { batch, announced, names } = &mut *hand;
+        self.client.drain(batch, max_events as usize, max_bytes as usize);
+        *announced += batch.names.len();
+        names.append(&mut batch.names);
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        #[allow(unsafe_code, reason = "the only way to write into an array of JavaScript's")]
+        // SAFETY: JavaScript does not run before this returns, and no other slice of the array exists.
+        let rows = unsafe { rows.as_mut() };
+        rows[0] = batch.len() as f64;
+        rows[1] = *announced as f64;
+        rows[HEADER..HEADER + batch.rows.len()].copy_from_slice(&batch.rows);
+        env.create_string_latin1(&batch.text).map(Some).map_err(internal)
+    }
+
+    /// Names announced since the last call, in the order of their numbers.
+    #[napi(catch_unwind)]
+    pub fn take_names(&self) -> Vec<String> {
+        std::mem::take(&mut self.hand().names)
+    }
+
+    fn hand(&self) -> std::sync::MutexGuard<'_, Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// Clients by environment: a thread may have more than one.
+    static CLIENTS: RefCell<HashMap<usize, Vec<Weak<Client>>>> = RefCell::default();
+}
+
+/// Closes the client when its environment ends: a worker that is terminated runs none of its own code any more.
+fn close_with(env: Env, client: &Arc<Client>) -> napi::Result<()> {
+    let key = env.raw() as usize;
+    let is_new = CLIENTS.with_borrow_mut(|all| {
+        let is_new = !all.contains_key(&key);
+        let clients = all.entry(key).or_default();
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
+        is_new
+    });
+    if is_new {
+        env.add_env_cleanup_hook(key, |key| {
+            let clients = CLIENTS.with_borrow_mut(|all| all.remove(&key)).unwrap_or_default();
+            for client in clients.iter().filter_map(Weak::upgrade) {
+                client.close();
+            }
+        })?;
+    }
+    Ok(())
+}
