@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { ConfigurationError, NotificationClient, topic } from '../index.js'
+
+const region = 'us-east-1'
+const credentials = { clientId: 'id', clientSecret: 'canary-secret' }
+const accessToken = async () => ({ accessToken: 'canary-token' })
+const valid = { region, credentials }
+
+/** Wrong options, the path that the error names, and words of its message. */
+const WRONG = [
+  [undefined, 'options', 'must be an object, not undefined'],
+  [null, 'options', 'not null'],
+  ['us-east-1', 'options', 'not a string'],
+  [[], 'options', 'not an array'],
+  [() => {}, 'options', 'not a function'],
+  [{ credentials }, 'region', 'is required'],
+  [{ ...valid, region: 5 }, 'region', 'must be a string'],
+  [{ ...valid, region: 'us-east-9' }, 'region', 'us-east-1'],
+  [{ ...valid, region: { api: 'https://api.example.com' } }, 'region.login', 'must be a URL'],
+  [{ ...valid, region: { login: 'https://l.example.com', api: 5 } }, 'region.api', 'must be a URL'],
+  [{ ...valid, region: { login: 'http://l.example.com', api: 'https://api.example.com' } }, 'region.login', 'loopback'],
+  [
+    { ...valid, region: { login: 'https://l.example.com', api: 'https://x.example.com' } },
+    'region.streaming',
+    'needed',
+  ],
+  [
+    { ...valid, region: { login: 'https://l.e.com', api: 'https://api.e.com', streamin: '' } },
+    'region.streamin',
+    'did you mean',
+  ],
+  [{ region }, 'credentials', 'is required'],
+  [{ region, credentials: 'canary-secret' }, 'credentials', 'must be an object'],
+  [{ region, credentials: {} }, 'credentials.clientId', 'is required'],
+  [{ region, credentials: { clientId: 'id' } }, 'credentials.clientSecret', 'is required'],
+  [{ region, credentials: { clientId: 'id', clientSecret: '' } }, 'credentials.clientSecret', 'must not be empty'],
+  [
+    { region, credentials: { clientId: 'id', clientSecret: 'canary-secret\n' } },
+    'credentials.clientSecret',
+    'white space',
+  ],
+  [{ region, credentials: { clientId: 5, clientSecret: 's' } }, 'credentials.clientId', 'must be a string'],
+  [{ region, credentials: { ...credentials, secret: 's' } }, 'credentials.secret', 'unknown option'],
+  [{ region, credentials: { accessToken: 'canary-token' } }, 'credentials.accessToken', 'must be a function'],
+  [{ region, credentials: { accessToken, clientId: 'id' } }, 'credentials.clientId', 'unknown option'],
+  [{ region, credentials: { ...credentials, refreshToken: 5 } }, 'credentials.refreshToken', 'must be a string'],
+  [{ region, credentials: { ...credentials, onRefreshToken() {} } }, 'credentials.onRefreshToken', 'refreshToken'],
+  [
+    { region, credentials: { ...credentials, refreshToken: 'r', onRefreshToken: 5 } },
+    'credentials.onRefreshToken',
+    'function',
+  ],
+  [{ ...valid, topics: 5 }, 'topics', 'an iterable of topics'],
+  [{ ...valid, topics: [5] }, 'topics[0]', 'must be a topic name'],
+  [{ ...valid, topics: ['v2.users.u.presence', ''] }, 'topics[1]', 'must not be empty'],
+  [{ ...valid, topics: ['v2.users.{id}.presence'] }, 'topics[0]', 'placeholder'],
+  [{ ...valid, topics: ['v2.users.u.presence', 'users.u'] }, 'topics[1]', 'v2.'],
+  [{ ...valid, topics: ['v2.system.socket_closing'] }, 'topics[0]', 'by itself'],
+  [{ ...valid, continuity: 'overlapp' }, 'continuity', `did you mean "overlap"`],
+  [{ ...valid, continuity: 'standby' }, 'continuity', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, queue: 5 }, 'queue', 'must be an object'],
+  [{ ...valid, queue: { maxEvents: 0 } }, 'queue.maxEvents', 'between 1 and'],
+  [{ ...valid, queue: { maxEvents: 1.5 } }, 'queue.maxEvents', 'whole number'],
+  [{ ...valid, queue: { maxBytes: 1 } }, 'queue.maxBytes', 'between 1024 and'],
+  [{ ...valid, queue: { onFull: 'drop' } }, 'queue.onFull', `'dropOldest'`],
+  [{ ...valid, network: { connectTimeoutMs: -1 } }, 'network.connectTimeoutMs', 'between 1 and'],
+  [{ ...valid, network: { requestTimeoutMs: NaN } }, 'network.requestTimeoutMs', 'whole number'],
+  [{ ...valid, network: { proxy: 'env' } }, 'network.proxy', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, network: { ca: 'pem' } }, 'network.ca', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, network: { clientCertificate: 'pem' } }, 'network.clientCertificate', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, network: { timeoutMs: 5 } }, 'network.timeoutMs', 'unknown option'],
+  [{ ...valid, heartbeat: { silenceMS: 5 } }, 'heartbeat.silenceMS', `did you mean "silenceMs"`],
+  [{ ...valid, heartbeat: { silenceMs: '35000' } }, 'heartbeat.silenceMs', 'must be a number, not "35000"'],
+  [{ ...valid, heartbeat: { silenceMs: Infinity } }, 'heartbeat.silenceMs', 'whole number'],
+  [{ ...valid, heartbeat: { silenceMs: 100, pingAfterMs: 100 } }, 'heartbeat.pingAfterMs', 'less than silenceMs'],
+  [{ ...valid, backoff: { initialMs: 50, maxMs: 20 } }, 'backoff.initialMs', 'must not exceed maxMs'],
+  [{ ...valid, backoff: { maxMs: 100, suspendedMaxMs: 50 } }, 'backoff.suspendedMaxMs', 'below maxMs'],
+  [{ ...valid, rotation: { tokenRenewalFraction: 1 } }, 'rotation.tokenRenewalFraction', 'between 0.1 and 0.95'],
+  [{ ...valid, rotation: { overlapMs: null } }, 'rotation.overlapMs', 'not null'],
+  [{ ...valid, delivery: { maxTurnMs: 0 } }, 'delivery.maxTurnMs', 'between 1 and'],
+  [{ ...valid, delivery: { maxWaitMs: 5n } }, 'delivery.maxWaitMs', 'not 5n'],
+  [{ ...valid, logger: 'console' }, 'logger', 'debug, info, warn and error'],
+  [{ ...valid, logger: { info() {}, warn() {}, error() {} } }, 'logger.debug', 'must be a function'],
+  [{ ...valid, signal: 5 }, 'signal', 'AbortSignal'],
+  [{ ...valid, signal: {} }, 'signal', 'AbortSignal'],
+  [{ ...valid, journal: { path: 'x' } }, 'journal', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, manualAck: false }, 'manualAck', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, backfill: {} }, 'backfill', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, endpoint: { url: 'wss://x' } }, 'endpoint', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, cursor: { path: 'x' } }, 'cursor', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, topic: ['v2.users.u.presence'] }, 'topic', `did you mean "topics"`],
+]
+
+test(`each of ${WRONG.length} wrong options gives an error that names its path`, () => {
+  assert.ok(WRONG.length >= 40)
+  for (const [options, path, words, code = 'INVALID_OPTION'] of WRONG) {
+    assert.throws(
+      () => new NotificationClient(options),
+      (error) => {
+        assert.ok(error instanceof ConfigurationError, `${path}: ${error}`)
+        assert.equal(error.path, path, error.message)
+        assert.equal(error.code, code, error.message)
+        assert.ok(error.message.startsWith(`${path}: `), error.message)
+        assert.ok(error.message.includes(words), `${error.message} / ${words}`)
+        assert.doesNotMatch(error.message, /canary/)
+        return true
+      },
+    )
+  }
+})
+
+/** Wrong arguments of methods. */
+const WRONG_ARGUMENTS = [
+  [(client) => client.subscribe(5), 'topics'],
+  [(client) => client.subscribe(undefined), 'topics'],
+  [(client) => client.subscribe(['nope']), 'topics[0]'],
+  [(client) => client.subscribe('v2.users.u.presence', { select: ['id'] }), 'select', 'NOT_SUPPORTED'],
+  [(client) => client.subscribe('v2.users.u.presence', { conflate: {} }), 'conflate', 'NOT_SUPPORTED'],
+  [(client) => client.subscribe('v2.users.u.presence', { selects: [] }), 'selects'],
+  [(client) => client.unsubscribe([null]), 'topics[0]'],
+  [(client) => client.setTopics([{}]), 'topics[0]'],
+  [(client) => client.connect({ signal: 'x' }), 'signal'],
+  [(client) => client.connect({ timeoutMs: 5 }), 'timeoutMs'],
+  [(client) => client.close({ drainMs: -1 }), 'drainMs'],
+  [(client) => client.serveHealth({ port: 70_000 }), 'port'],
+  [(client) => client.serveHealth({ host: '' }), 'host'],
+  [async (client) => client.events({ signal: 5 }), 'signal'],
+  [async (client) => client.batches({ maxEvents: 0 }), 'maxEvents'],
+  [async (client) => client.batches({ maxWaitMs: 1e9 }), 'maxWaitMs'],
+  [async (client) => client.batches({ raw: true }), 'raw', 'NOT_SUPPORTED'],
+  [async (client) => client.ack(1), 'ack', 'NOT_SUPPORTED'],
+  [async (client) => client.replay({ from: 0 }), 'replay', 'NOT_SUPPORTED'],
+]
+
+test('each wrong argument of a method gives an error that names it', async () => {
+  const client = new NotificationClient(valid)
+  for (const [call, path, code = 'INVALID_OPTION'] of WRONG_ARGUMENTS) {
+    await assert.rejects(
+      () => call(client),
+      (error) => error instanceof ConfigurationError && error.path === path && error.code === code,
+      path,
+    )
+  }
+  await client.close()
+})
+
+test('small times, undefined members and every kind of topic are accepted', async () => {
+  const client = new NotificationClient({
+    ...valid,
+    topics: new Set(['v2.users.u.presence', 'v2.users.u?station&routingStatus', { topic: 'v2.users.w.presence' }]),
+    journal: undefined,
+    queue: { maxEvents: undefined },
+    heartbeat: { silenceMs: 1_000 },
+    backoff: { initialMs: 50 },
+    logger: console,
+  })
+  assert.deepEqual(
+    client
+      .topics()
+      .map(({ topic, state }) => [topic, state])
+      .sort(),
+    [
+      ['v2.users.u.presence', 'pending'],
+      ['v2.users.u.routingStatus', 'pending'],
+      ['v2.users.u.station', 'pending'],
+      ['v2.users.w.presence', 'pending'],
+    ].sort(),
+  )
+  await client.close()
+})
+
+test('topic() fills placeholders and refuses what is no id', () => {
+  assert.equal(topic('v2.users.{id}.presence', 'u-1'), 'v2.users.u-1.presence')
+  assert.equal(topic('v2.users.{userId}.conversations.{conversationId}', 'u', 'c'), 'v2.users.u.conversations.c')
+  assert.equal(topic('v2.outbound.settings'), 'v2.outbound.settings')
+  assert.throws(() => topic('v2.users.{id}.presence'), { path: 'ids', code: 'INVALID_OPTION' })
+  assert.throws(() => topic('v2.outbound.settings', 'x'), { path: 'ids' })
+  assert.throws(() => topic('v2.users.{id}.presence', 'a.b'), { path: 'ids[0]' })
+  assert.throws(() => topic('v2.users.{id}.presence', 5), { path: 'ids[0]' })
+  assert.throws(() => topic(5), { path: 'pattern' })
+})

@@ -1,0 +1,444 @@
+'use strict'
+
+const { EventEmitter, errorMonitor } = require('node:events')
+const { inspect } = require('node:util')
+
+const { abortSignal, group, notBuilt, number, planned } = require('./check')
+const { Deferred, abortable, quiet } = require('./deferred')
+const { ClosedError, NotificationError, fromNative, fromReport, listenerFailed } = require('./errors')
+const { health, metrics, serveHealth } = require('./health')
+const { NativeClient, expandTopics } = require('./native')
+const { readOptions } = require('./options')
+const { Pump } = require('./pump')
+const { Reporter } = require('./reporter')
+const { BatchStream, EventStream } = require('./stream')
+const { answerTokenRequest } = require('./token')
+const { topicNames } = require('./topics')
+
+/** Longest interval a timer takes. */
+const FOREVER_MS = 2 ** 31 - 1
+const REJECTION = Symbol.for('nodejs.rejection')
+const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
+
+const readSignal = group({ signal: abortSignal })
+const readSubscribe = group({ select: planned, conflate: planned })
+const readClose = group({ drainMs: number({ min: 0, max: 3_600_000, fallback: 0 }) })
+const readBatches = group({
+  maxEvents: number({ min: 1, max: 100_000, fallback: 256 }),
+  maxWaitMs: number({ min: 0, max: 60_000, fallback: 0 }),
+  raw: planned,
+  signal: abortSignal,
+})
+
+/** Clients with something to do: they stay until it is done, whether or not the program still refers to them. */
+const live = new Set()
+
+class NotificationClient extends EventEmitter {
+  #native
+  #pump
+  #reporter
+  #tokens
+  #onRefreshToken
+  #stopListening
+
+  #state = 'idle'
+  #failure
+  #connected = new Deferred()
+  #requests = new Map()
+  #isBegun = false
+
+  #closed = new Deferred()
+  #isClosing = false
+  #drainTimer
+  /** What was heard of the end while events are still handed over. */
+  #last = []
+
+  #keepAlive
+  #isReferenced = true
+  #servers = new Set()
+
+  constructor(options) {
+    super({ captureRejections: true })
+    const read = readOptions(options)
+    this.#native = native(
+      () =>
+        new NativeClient(
+          JSON.stringify(read.core),
+          bell(this, (it) => it.#pump.ring()),
+        ),
+    )
+    this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs)
+    this.#reporter = new Reporter(read.logger)
+    this.#tokens = { accessToken: read.accessToken, timeoutMs: read.requestTimeoutMs, error: undefined }
+    this.#onRefreshToken = read.onRefreshToken
+    if (read.signal) this.#closeOn(read.signal)
+  }
+
+  get state() {
+    if (this.#isOver) return this.#state
+    if (this.#isClosing) return 'closing'
+    return this.#isBegun && this.#state === 'idle' ? 'connecting' : this.#state
+  }
+
+  connect(options) {
+    return quiet(this.#connect(options))
+  }
+
+  async #connect(options) {
+    const { signal } = readSignal(options, '')
+    this.#refuseIfOver()
+    signal?.throwIfAborted()
+    if (!this.#isBegun) {
+      this.#isBegun = true
+      this.#stay()
+      this.#native.connect()
+    }
+    if (this.#state !== 'connected') await abortable(this.#connected.promise, signal)
+  }
+
+  async subscribe(topics, options) {
+    readSubscribe(options, '')
+    return this.#change('add', topics)
+  }
+
+  async unsubscribe(topics) {
+    await this.#change('remove', topics)
+  }
+
+  async setTopics(topics) {
+    return this.#change('replace', topics)
+  }
+
+  async #change(change, topics) {
+    const names = topicNames(topics, 'topics')
+    this.#refuseIfOver()
+    const wanted = new Set(native(() => expandTopics(names)))
+    const request = native(() => this.#native.requestTopics(change, names))
+    if (this.#isBegun) await this.#settled(request)
+    return this.topics().filter(({ topic }) => wanted.has(topic))
+  }
+
+  #settled(request) {
+    const settled = new Deferred()
+    this.#requests.set(request, settled)
+    return settled.promise
+  }
+
+  topics() {
+    return JSON.parse(this.#native.topics())
+  }
+
+  events(options) {
+    return new EventStream(this.#pump, readSignal(options, '').signal)
+  }
+
+  batches(options) {
+    return new BatchStream(this.#pump, readBatches(options, ''))
+  }
+
+  ack() {
+    throw notBuilt('ack')
+  }
+
+  replay() {
+    throw notBuilt('replay')
+  }
+
+  gaps() {
+    return JSON.parse(this.#native.gaps())
+  }
+
+  stats() {
+    const latency = this.#pump.latency.percentiles(Date.now())
+    return { ...JSON.parse(this.#native.stats()), state: this.state, latency }
+  }
+
+  health() {
+    return health(this)
+  }
+
+  metrics() {
+    return metrics(this)
+  }
+
+  async serveHealth(options) {
+    this.#refuseIfOver()
+    const server = await serveHealth(this, options)
+    server.once('close', () => this.#servers.delete(server))
+    if (this.#isOver) server.close()
+    else this.#servers.add(server)
+    return server
+  }
+
+  async rotate() {
+    this.#refuseIfNotBegun('rotate')
+    await this.#settled(this.#native.rotate())
+  }
+
+  async reconnect() {
+    this.#refuseIfNotBegun('reconnect')
+    await this.#settled(this.#native.reconnect())
+  }
+
+  close(options) {
+    return quiet(this.#close(options))
+  }
+
+  async #close(options) {
+    const { drainMs } = readClose(options, '')
+    if (!this.#isClosing) {
+      this.#isClosing = true
+      if (drainMs === 0) this.#pump.hold()
+      else this.#drainTimer = setTimeout(() => this.#stopDraining(), drainMs)
+      if (this.#isOver) {
+        if (drainMs === 0) this.#stopDraining()
+      } else {
+        this.#stay()
+        this.#native.close()
+      }
+    }
+    await this.#closed.promise
+  }
+
+  [ASYNC_DISPOSE]() {
+    return this.close()
+  }
+
+  ref() {
+    this.#isReferenced = true
+    this.#keepAlive?.ref()
+    return this
+  }
+
+  unref() {
+    this.#isReferenced = false
+    this.#keepAlive?.unref()
+    return this
+  }
+
+  on(event, listener) {
+    super.on(event, listener)
+    if (event === 'event') this.#pump.more()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener)
+    if (event === 'event') this.#pump.more()
+    return this
+  }
+
+  [REJECTION](cause, event) {
+    this.#listenerFailed(event, cause)
+  }
+
+  [inspect.custom](depth, options) {
+    const { state } = this
+    return `NotificationClient ${inspect({ state, topics: this.topics().length, gaps: this.gaps().length }, options)}`
+  }
+
+  get #isOver() {
+    return this.#state === 'closed' || this.#state === 'failed'
+  }
+
+  #refuseIfOver() {
+    if (this.#state === 'failed') throw new ClosedError('the client has failed', { cause: this.#failure })
+    if (this.#isClosing || this.#isOver) throw new ClosedError()
+  }
+
+  #refuseIfNotBegun(method) {
+    this.#refuseIfOver()
+    if (this.#isBegun) return
+    throw new NotificationError(`${method}() before connect()`, { code: 'NOT_CONNECTED' })
+  }
+
+  /** Keeps the client, and unless `unref` was called the process, until the end. */
+  #stay() {
+    live.add(this)
+    this.#keepAlive ??= setInterval(() => {}, FOREVER_MS)
+    if (!this.#isReferenced) this.#keepAlive.unref()
+  }
+
+  #closeOn(signal) {
+    const onAbort = () => this.close()
+    this.#stopListening = () => signal.removeEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  }
+
+  #face() {
+    return {
+      controls: (list) => this.#controls(list),
+      emit: (event) => this.#emit('event', event),
+      isListening: () => this.listenerCount('event') > 0,
+      rested: () => this.#rested(),
+    }
+  }
+
+  #controls(list) {
+    for (const control of list) {
+      const isLast = control.type === 'closed' || (control.type === 'state' && control.value.state === 'closed')
+      if (this.#last.length > 0 || (isLast && this.#mayDrain)) this.#last.push(control)
+      else this.#control(control)
+    }
+  }
+
+  /** A failed client hands over all it had; a closed one what fits into `drainMs`. */
+  get #mayDrain() {
+    return (this.#drainTimer !== undefined || (this.#state === 'failed' && !this.#isClosing)) && this.#pump.isWanted
+  }
+
+  #rested() {
+    if (this.#last.length > 0 && (this.#pump.isEmpty || !this.#mayDrain)) this.#stopDraining()
+  }
+
+  #stopDraining() {
+    clearTimeout(this.#drainTimer)
+    this.#drainTimer = undefined
+    this.#pump.hold()
+    const last = this.#last
+    this.#last = []
+    for (const control of last) this.#control(control)
+  }
+
+  #control({ type, value }) {
+    switch (type) {
+      case 'state':
+        return this.#changeState(value)
+      case 'gap':
+      case 'topic':
+        return this.#emit(type, value)
+      case 'error':
+        return this.#report(this.#error(value))
+      case 'settled':
+        return this.#settle(value)
+      case 'tokenRequest':
+        return this.#provideToken(value)
+      case 'refreshToken':
+        return this.#keepRefreshToken(value)
+      case 'log':
+        return this.#reporter.log(value.level, value.message)
+      case 'closed':
+        return this.#end()
+    }
+  }
+
+  #changeState(change) {
+    this.#state = change.state
+    if (change.error !== undefined) change.error = this.#error(change.error)
+    if (change.state === 'failed') {
+      this.#failure = change.error
+      clearInterval(this.#keepAlive)
+    }
+    if (change.state === 'connected') this.#connected.resolve()
+    else if (change.previous === 'connected') this.#connected = new Deferred()
+    this.#emit('state', change)
+    if (this.#isOver) this.#refuseWaiting()
+  }
+
+  #error(report) {
+    return fromReport(report, report.code === 'TOKEN_PROVIDER_FAILED' ? this.#tokens.error : undefined)
+  }
+
+  #settle(request) {
+    this.#requests.get(request)?.resolve()
+    this.#requests.delete(request)
+  }
+
+  async #provideToken(request) {
+    const { accessToken, timeoutMs } = this.#tokens
+    this.#tokens.error = await answerTokenRequest(this.#native, accessToken, request, timeoutMs)
+  }
+
+  async #keepRefreshToken(token) {
+    try {
+      await this.#onRefreshToken?.(token)
+    } catch (cause) {
+      this.#listenerFailed('onRefreshToken', cause)
+    }
+  }
+
+  #refuseWaiting() {
+    const error = this.#failure ?? new ClosedError()
+    this.#connected.reject(error)
+    for (const settled of this.#requests.values()) settled.reject(error)
+    this.#requests.clear()
+  }
+
+  #end() {
+    this.#pump.stop(this.#isClosing ? undefined : this.#failure)
+    this.#refuseWaiting()
+    clearInterval(this.#keepAlive)
+    this.#stopListening?.()
+    live.delete(this)
+    for (const server of this.#servers) server.close()
+    this.#closed.resolve()
+  }
+
+  /** Every listener hears every event, whatever another one throws. */
+  #emit(event, value) {
+    if (this.listenerCount(event) <= 1) {
+      try {
+        return super.emit(event, value)
+      } catch (cause) {
+        this.#listenerFailed(event, cause)
+        return true
+      }
+    }
+    for (const listener of this.rawListeners(event)) {
+      try {
+        const result = listener.call(this, value)
+        if (typeof result?.then === 'function') result.then(undefined, (cause) => this.#listenerFailed(event, cause))
+      } catch (cause) {
+        this.#listenerFailed(event, cause)
+      }
+    }
+    return true
+  }
+
+  #listenerFailed(event, cause) {
+    // Who throws from an 'error' listener means it.
+    if (event === 'error') process.nextTick(rethrow, cause)
+    else this.#report(listenerFailed(event, cause))
+  }
+
+  #report(error) {
+    if (this.listenerCount('error') === 0) {
+      super.emit(errorMonitor, error)
+      this.#reporter.unheard(error)
+      return
+    }
+    try {
+      super.emit('error', error)
+    } catch (cause) {
+      process.nextTick(rethrow, cause)
+    }
+  }
+}
+
+/** The bell must not keep a forgotten client alive: the native side holds it for as long as it lives itself. */
+function bell(client, ring) {
+  const weak = new WeakRef(client)
+  return () => {
+    const target = weak.deref()
+    if (target !== undefined) ring(target)
+  }
+}
+
+function native(call) {
+  try {
+    return call()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+function rethrow(cause) {
+  throw cause
+}
+
+module.exports = { NotificationClient }

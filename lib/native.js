@@ -1,0 +1,5 @@
+'use strict'
+
+const { loadNative } = require('./load')
+
+module.exports = loadNative(() => require('../native.js'))
