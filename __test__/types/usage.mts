@@ -1,0 +1,116 @@
+// What must compile, and what must not.
+import {
+  ClosedError,
+  NotificationClient,
+  NotificationError,
+  topic,
+  type ClientStats,
+  type Gap,
+  type NotificationEvent,
+  type StateChange,
+  type TopicStatus,
+} from 'genesys-cloud-notifications'
+import { Simulator, type FaultRule } from 'genesys-cloud-notifications/simulator'
+
+const region = { login: 'https://login.example.com', api: 'https://api.example.com' }
+const credentials = { clientId: 'id', clientSecret: 'secret' }
+
+const client = new NotificationClient({
+  region,
+  credentials,
+  topics: new Set(['v2.users.u.presence']),
+  continuity: 'overlap',
+  queue: { maxEvents: 10, maxBytes: 2048, onFull: 'dropOldest' },
+  network: { connectTimeoutMs: 1, requestTimeoutMs: 1 },
+  heartbeat: { pingAfterMs: 1, pongTimeoutMs: 1, silenceMs: 2 },
+  backoff: { initialMs: 1, maxMs: 1, suspendedMaxMs: 1, healthyMs: 0 },
+  rotation: { beforeExpiryMs: 0, overlapMs: 0, tokenRenewalFraction: 0.5 },
+  delivery: { maxWaitMs: 0, maxTurnMs: 1 },
+  logger: console,
+  signal: AbortSignal.timeout(1000),
+})
+
+new NotificationClient({
+  region: 'us-east-1',
+  credentials: { ...credentials, refreshToken: 'r', onRefreshToken: async () => {} },
+})
+new NotificationClient({
+  region: 'us-east-1',
+  credentials: { accessToken: async (why) => ({ accessToken: why === 'initial' ? 'a' : 'b', expiresInMs: 1 }) },
+})
+
+// @ts-expect-error region is required
+new NotificationClient({ credentials })
+// @ts-expect-error credentials are required
+new NotificationClient({ region })
+// @ts-expect-error unknown names are refused
+new NotificationClient({ region, credentials, heartbeat: { silenceMS: 1 } })
+// @ts-expect-error not in this version
+new NotificationClient({ region, credentials, continuity: 'standby' })
+// @ts-expect-error not in this version
+new NotificationClient({ region, credentials, journal: { path: 'x' } })
+// @ts-expect-error a secret is a string
+new NotificationClient({ region, credentials: { clientId: 'id', clientSecret: 5 } })
+// @ts-expect-error a provider gives an object
+new NotificationClient({ region, credentials: { accessToken: async () => 'token' } })
+
+client.on('event', (event) => {
+  const name: string = event.topicName
+  const at: number = event.receivedAt
+  const version: string | undefined = event.version
+  const correlation: string | undefined = event.metadata?.CorrelationId
+  void [name, at, version, correlation, event.eventBody.anything, event.raw, event.sequence]
+  // @ts-expect-error events are read only
+  event.topicName = 'x'
+})
+client.on('state', (change: StateChange) => void [change.reason === 'silence', change.error?.code])
+client.once('gap', (gap: Gap) => void (gap.to === null || gap.to - gap.from))
+client.off('topic', (status: TopicStatus) => void status.missingPermissions?.join())
+client.addListener('error', (error: NotificationError) => void [error.code === 'INVALID_CREDENTIALS', error.hint])
+client.on('event', async (event) => void event)
+// @ts-expect-error no such event
+client.on('message', () => {})
+// @ts-expect-error the listener of 'gap' gets a gap
+client.on('gap', (gap: StateChange) => void gap)
+
+await client.connect({ signal: new AbortController().signal })
+const statuses: TopicStatus[] = await client.subscribe('v2.users.u.presence')
+await client.subscribe([topic('v2.users.{id}.presence', 'u'), { topic: 'v2.users.u.station' }])
+await client.subscribe(statuses)
+await client.unsubscribe(statuses)
+await client.setTopics(new Set(['v2.users.u.presence']))
+// @ts-expect-error a topic is no number
+await client.subscribe(5)
+
+for await (const event of client.events({ signal: AbortSignal.timeout(1) })) void (event satisfies NotificationEvent)
+for await (const batch of client.batches({ maxEvents: 10, maxWaitMs: 5 })) void (batch satisfies NotificationEvent[])
+
+const stats: ClientStats = client.stats()
+void [stats.latency.p99, stats.topics.rejected, client.health().status === 'ok', client.metrics().length]
+const server = await client.serveHealth({ port: 0, host: '127.0.0.1' })
+server.address()
+client.ref().unref()
+await client.close({ drainMs: 10 })
+const disposable: AsyncDisposable = client
+void [disposable, new ClosedError('x') instanceof NotificationError]
+// @ts-expect-error the state is read only
+client.state = 'closed'
+
+topic('v2.users.{id}.conversations.{id}.recordings.{id}', 'a', 'b', 'c')
+topic('v2.outbound.settings')
+topic(String('v2.users.{id}.presence'), 'a')
+// @ts-expect-error one id is missing
+topic('v2.users.{id}.conversations.{id}', 'a')
+// @ts-expect-error one id too many
+topic('v2.outbound.settings', 'a')
+
+const sim = await Simulator.start({ tokenLifeMs: 1500, forbidden: [{ topic: 'v2.users.{id}.station' }] })
+new NotificationClient({ region: sim.urls, credentials: sim.credentials })
+const rule: FaultRule = { match: { operation: 'socket' }, action: { kind: 'stall', ms: 5 }, times: 2 }
+sim.fault(rule).clear()
+// @ts-expect-error no such fault
+sim.fault({ match: { operation: 'socket' }, action: { kind: 'explode' } })
+sim.traffic({ ratePerSecond: 5 }).stop()
+const lost = sim.log().events.filter((event) => event.reason !== null)
+void [lost.length, sim.publish('v2.users.u.presence', { id: 'u' })]
+await sim.stop()

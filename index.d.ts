@@ -1,0 +1,558 @@
+// The public surface, written by hand; `__test__/types.test.mjs` proves that it is what runs.
+import type { Server } from 'node:http'
+
+/**
+ * A client keeps the notification stream of one organisation whole: it subscribes, reconnects, replaces channels before
+ * they end, and reports every stretch of time in which events may have been missed.
+ *
+ * Create it, add listeners or iterate over `events()`, then `connect()`. A connected client keeps the process alive;
+ * `unref()` changes that, `close()` ends it.
+ */
+export class NotificationClient implements AsyncDisposable {
+  /**
+   * Connects nothing yet.
+   * @throws {ConfigurationError} naming the option's `path`.
+   */
+  constructor(options: NotificationClientOptions)
+
+  /** The state now. `closed` and `failed` are terminal: nothing leaves them. */
+  readonly state: ClientState
+
+  /**
+   * Starts connecting, once; every call waits for the same thing.
+   *
+   * Resolves when every accepted topic is live. Rejects only when the client fails, is closed, or the signal aborts;
+   * an abort ends the waiting, not the connecting: that is `close()`. May be left without `await`: what goes wrong is
+   * also told by `'state'` and `'error'`.
+   */
+  connect(options?: { signal?: AbortSignal }): Promise<void>
+
+  /**
+   * Adds topics to the wanted ones. Resolves with their statuses when each is subscribed or rejected; before `connect()`
+   * at once, with `pending`. A rejected topic is a status, not an error. Names may be combined
+   * (`v2.users.<id>?presence&station`): each single topic has its own status. Asking twice is asking once.
+   * @throws {ConfigurationError} (as a rejection) if a name is no topic; then nothing changes.
+   * @throws {ClosedError} (as a rejection) if the client is closed or failed.
+   */
+  subscribe(topics: TopicLike | Iterable<TopicLike>): Promise<TopicStatus[]>
+
+  /** Removes topics from the wanted ones. Those that were not wanted are ignored. Errors as with `subscribe`. */
+  unsubscribe(topics: TopicLike | Iterable<TopicLike>): Promise<void>
+
+  /** Wants exactly these topics. Resolves and rejects like `subscribe`. */
+  setTopics(topics: TopicLike | Iterable<TopicLike>): Promise<TopicStatus[]>
+
+  /** Every wanted topic and where it stands. */
+  topics(): TopicStatus[]
+
+  /**
+   * Listens. Every listener hears every event: one that throws, or rejects, is reported as `'error'` with the code
+   * `LISTENER_FAILED`, and the next event follows all the same. An `'error'` that nobody listens for is logged, at most
+   * once a minute for each code, and never thrown. Whoever throws from an `'error'` listener means it: that becomes an
+   * `uncaughtException`.
+   */
+  on<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  once<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  off<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  addListener<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  removeListener<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  prependListener<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  prependOnceListener<E extends keyof NotificationClientEvents>(
+    event: E,
+    listener: (...args: NotificationClientEvents[E]) => void | Promise<void>,
+  ): this
+  removeAllListeners(event?: keyof NotificationClientEvents): this
+  listenerCount(event: keyof NotificationClientEvents): number
+  eventNames(): (string | symbol)[]
+  setMaxListeners(n: number): this
+  getMaxListeners(): number
+
+  /**
+   * The events, in order. Ends when the client is closed; throws the client's error when it failed, and the signal's
+   * reason when that aborts.
+   *
+   * Every iterator and every `'event'` listener gets every event from when it began. While nobody is there, events wait
+   * in the queue; a slow iterator holds back all (see `queue`). What an iterator has not read when it is left goes to
+   * the next consumer, if it was the only one.
+   */
+  events(options?: { signal?: AbortSignal }): AsyncIterableIterator<NotificationEvent>
+
+  /** The events in arrays that are never empty. Otherwise like `events()`. */
+  batches(options?: BatchOptions): AsyncIterableIterator<NotificationEvent[]>
+
+  /**
+   * For `manualAck`, which this version does not have.
+   * @throws {ConfigurationError} always, with the code `NOT_SUPPORTED`.
+   */
+  ack(upTo: NotificationEvent | number): void
+
+  /**
+   * For `journal`, which this version does not have.
+   * @throws {ConfigurationError} always, with the code `NOT_SUPPORTED`.
+   */
+  replay(options: { from: Date | number; to?: Date | number }): AsyncIterableIterator<NotificationEvent>
+
+  /** The last 1,000 closed gaps and every open one, oldest first. */
+  gaps(): Gap[]
+
+  /** Figures at this moment, as a plain object. */
+  stats(): ClientStats
+
+  /** Whether all is well, and if not, why. */
+  health(): Health
+
+  /** The figures in Prometheus' text format. */
+  metrics(): string
+
+  /**
+   * Serves `/health` (503 if `down`), `/live` (503 only if `closed` or `failed`), `/ready` (503 unless `connected`) and
+   * `/metrics`. The server keeps no process alive, and `close()` closes it.
+   */
+  serveHealth(options?: {
+    /** Default 0: any free port. 0 to 65,535. */
+    port?: number
+    /** Default `'127.0.0.1'`. */
+    host?: string
+  }): Promise<Server>
+
+  /**
+   * Replaces every channel by a new one, overlapped: nothing is lost. Resolves when none of the old ones is in use.
+   * Rejects before `connect()`.
+   */
+  rotate(): Promise<void>
+
+  /**
+   * Drops every socket and starts again on new channels, without backoff: a gap. Resolves when connected again. Rejects
+   * before `connect()`.
+   */
+  reconnect(): Promise<void>
+
+  /**
+   * Ends the client. Idempotent, allowed in every state; resolves when no socket, timer or thread is left, within about
+   * two seconds and `drainMs`.
+   */
+  close(options?: {
+    /**
+     * How long events that have already arrived may still be handed over, in milliseconds; ends as soon as there are
+     * none. Default 0: those not handed over yet are given up (an iterator still gives what it holds). 0 to 3,600,000.
+     */
+    drainMs?: number
+  }): Promise<void>
+
+  /** The client keeps the process alive again (the default), from `connect()` until it is closed or has failed. */
+  ref(): this
+  /** The client no longer keeps the process alive. */
+  unref(): this
+
+  /** `close()`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What a listener is called with. */
+export interface NotificationClientEvents {
+  /** A notification. */
+  event: [event: NotificationEvent]
+  /** The state changed, or a new attempt begins in the same state. */
+  state: [change: StateChange]
+  /** A gap opened (`to` is null) or closed. Always heard before the first event after it. */
+  gap: [gap: Gap]
+  /** A topic's status changed. */
+  topic: [status: TopicStatus]
+  /** Something failed. What can be mended is being mended; `'state'` says when the client gives up. */
+  error: [error: NotificationError]
+}
+
+/**
+ * A topic: its name, as in `'v2.users.<id>.presence'`, or anything that has the name as `topic` (a `TopicStatus`, say).
+ */
+export type TopicLike = string | { readonly topic: string }
+
+export type ClientState =
+  | 'idle'
+  | 'connecting'
+  | 'connected'
+  | 'reconnecting'
+  /** Still retrying, for more than 120 s. */
+  | 'suspended'
+  | 'closing'
+  | 'closed'
+  /** What retrying cannot mend: refused credentials, every topic refused. */
+  | 'failed'
+
+/** Why something happened. */
+export type Reason =
+  | 'requested'
+  | 'live'
+  | 'socket_closed'
+  | 'connection_lost'
+  | 'silence'
+  | 'clock_jump'
+  | 'maintenance'
+  | 'channel_gone'
+  | 'channel_evicted'
+  | 'channel_expiring'
+  | 'token_renewed'
+  | 'token_rejected'
+  | 'token_unavailable'
+  | 'rate_limited'
+  | 'service_unavailable'
+  | 'unreachable'
+  | 'protocol_violation'
+  | 'unreadable_frame'
+  | 'queue_full'
+  | 'topic_rejected'
+  | 'credentials'
+  | 'all_topics_rejected'
+
+/**
+ * One notification, with the service's own names. The members are getters: a body is parsed when it is first read, and
+ * kept. `JSON.stringify` and `util.inspect` show all but `raw` and `channelId`; copying with `{ ...event }` shows nothing.
+ *
+ * An event that is kept also keeps the batch it came in, at most 64 KB (or itself, if larger).
+ */
+export class NotificationEvent {
+  private constructor()
+  readonly topicName: string
+  readonly eventBody: any
+  /** As sent: `'2'` at present. */
+  readonly version?: string
+  readonly metadata?: { CorrelationId?: string; [name: string]: unknown }
+  /** The frame as JSON text. Characters beyond Latin-1 are written as `\u` escapes; nothing else is changed. */
+  readonly raw: string
+  /** Counts the events of this client, from 1. */
+  readonly sequence: number
+  /** When it was read from the socket, in milliseconds since the epoch. */
+  readonly receivedAt: number
+  readonly origin: 'live' | 'backfill' | 'replay'
+  /** The channel it came on. Enough to open that channel: treat it as a secret. */
+  readonly channelId: string
+  toJSON(): Record<string, unknown>
+}
+
+export interface TopicStatus {
+  /** The single topic. */
+  topic: string
+  state: 'pending' | 'subscribed' | 'rejected'
+  /** The service's words, when rejected. */
+  reason?: string
+  /** What is missing, when rejected and known, e.g. `['telephony:otherStationAssociation:view']`. */
+  missingPermissions?: string[]
+  /** Which channel in use carries it, from 0. */
+  shard: number
+}
+
+export interface StateChange {
+  state: ClientState
+  /** The same as `state` when only the attempt changed. */
+  previous: ClientState
+  reason: Reason
+  /** Attempts since the last healthy period; 0 when connected. */
+  attempt: number
+  /** When the next attempt begins, in milliseconds from now. */
+  retryInMs?: number
+  /** How long topics have not been live. */
+  outageMs?: number
+  error?: NotificationError
+}
+
+/** A stretch of time in which events may have been missed. */
+export interface Gap {
+  id: string
+  /** Last proof of life before it, in milliseconds since the epoch. */
+  from: number
+  /** First proof of life after it; null while it lasts. */
+  to: number | null
+  reason: Reason
+  topics: string[]
+  /** `certain`: for a part of it no channel could have carried events. */
+  certainty: 'certain' | 'possible'
+  backfilled: 'no' | 'partial' | 'yes'
+}
+
+export interface ClientStats {
+  state: ClientState
+  /** Attempts since the last healthy period; 0 when connected. */
+  attempt: number
+  /** Age of the youngest frame of the most silent socket; null without one. */
+  lastFrameAgeMs: number | null
+  /** Time until the token in use ends; null without one. */
+  tokenExpiresInMs: number | null
+  /** The channels in use. */
+  channels: {
+    shard: number
+    /** Proven alive. */
+    live: boolean
+    /** A successor is being built. */
+    rotating: boolean
+    expiresInMs: number | null
+    topics: number
+  }[]
+  topics: { wanted: number; subscribed: number; pending: number; rejected: number }
+  gaps: { total: number; open: number; closedMs: number }
+  /** Events that reached the queue. */
+  received: number
+  /** Events handed to listeners and iterators; once, however many there are. */
+  delivered: number
+  /** Events the queue dropped, as `queue.onFull` says. */
+  dropped: number
+  /** Copies recognised and not delivered. */
+  duplicates: number
+  /** Events for topics that are not wanted. */
+  unwanted: number
+  /** Frames that could not be read. */
+  unreadable: number
+  /** Live sockets that were lost. */
+  drops: number
+  /** Channels replaced by overlap. */
+  rotations: number
+  tokenRequests: number
+  channelCreations: number
+  subscriptionRequests: number
+  /** Times the clock jumped: suspend, or a pause of the machine. */
+  clockJumps: number
+  /** The queue now. */
+  queue: { events: number; bytes: number; paused: boolean }
+  /** From the socket to the consumer, in milliseconds, over the last one to two minutes; null without events. */
+  latency: { p50: number | null; p99: number | null }
+}
+
+export interface Health {
+  /** `ok`: all is live. `degraded`: some is not. `down`: nothing is, and has not been for a while. */
+  status: 'ok' | 'degraded' | 'down'
+  state: ClientState
+  /** Whether the state is `connected`. */
+  ready: boolean
+  /** Why the status is not `ok`. */
+  reasons: string[]
+  attempt: number
+  lastFrameAgeMs: number | null
+  topics: ClientStats['topics']
+  gaps: ClientStats['gaps']
+}
+
+export interface BatchOptions {
+  /** Most events of a batch. Default 256; 1 to 100,000, outside of it a ConfigurationError. */
+  maxEvents?: number
+  /** How long a batch may wait for more after its first event. Default 0: what is there at once. 0 to 60,000. */
+  maxWaitMs?: number
+  signal?: AbortSignal
+}
+
+/** Why a token is asked for. */
+export type TokenReason =
+  /** There is none yet. */
+  | 'initial'
+  /** The one at hand ends soon. */
+  | 'renewal'
+  /** The service refused the one at hand. */
+  | 'rejected'
+  /** The one at hand ended before it could be renewed. */
+  | 'expired'
+
+export interface ClientCredentials {
+  clientId: string
+  clientSecret: string
+}
+
+export interface RefreshTokenCredentials extends ClientCredentials {
+  refreshToken: string
+  /** Called with each new refresh token; the one before is spent. Store it. */
+  onRefreshToken?: (refreshToken: string) => void | Promise<void>
+}
+
+export interface TokenProvider {
+  /**
+   * Called when a token is needed, one call at a time. A rejection is reported with the code `TOKEN_PROVIDER_FAILED` and
+   * retried with backoff; no answer within `network.requestTimeoutMs` counts as one.
+   */
+  accessToken: (why: TokenReason) => Promise<{
+    accessToken: string
+    /** The token's life from now. Without it 24 hours are assumed, the service's default. */
+    expiresInMs?: number
+  }>
+}
+
+/** Messages are whole sentences without secrets. Each method may be that of `console`, pino or winston. */
+export interface Logger {
+  debug(message: string): void
+  info(message: string): void
+  warn(message: string): void
+  error(message: string): void
+}
+
+/**
+ * Times are in milliseconds. A number outside its range, a wrong type and an unknown name are refused with a
+ * ConfigurationError that names the option's path; `undefined` counts as absent.
+ */
+export interface NotificationClientOptions {
+  /**
+   * Where the organisation lives: `'us-east-1'`, `'us_east_1'`, `'mypurecloud.com'`, `'api.mypurecloud.com'`, or base URLs
+   * (`https`, `wss`; `http` and `ws` for loopback only). Required. `streaming` may be left out where `api` begins with `api.`.
+   */
+  region: string | { login: string; api: string; streaming?: string }
+  /** How tokens are had. Required. */
+  credentials: ClientCredentials | RefreshTokenCredentials | TokenProvider
+  /** The first wanted topics, single or combined. Default none; the same topic twice counts once. */
+  topics?: TopicLike | Iterable<TopicLike>
+  /**
+   * What happens to a channel once its successor is proven alive: `'overlap'` keeps it for `rotation.overlapMs`,
+   * `'reconnect'` closes it at once. Default `'overlap'`.
+   */
+  continuity?: 'reconnect' | 'overlap'
+  /** Events that wait until somebody takes them. */
+  queue?: {
+    /** Default 100,000; 1 to 10,000,000. */
+    maxEvents?: number
+    /** Default 16,777,216 (16 MiB); 1,024 to 1,073,741,824. */
+    maxBytes?: number
+    /**
+     * When one of both is reached: `'pause'` stops reading the sockets until half is free again, and nothing is lost here;
+     * `'dropOldest'` and `'dropNewest'` drop, count, and report a gap. Default `'pause'`.
+     */
+    onFull?: 'pause' | 'dropOldest' | 'dropNewest'
+  }
+  network?: {
+    /** Longest dialling, TLS and upgrade together. Default 15,000; 1 to 3,600,000. */
+    connectTimeoutMs?: number
+    /** Longest REST or OAuth request. Default 30,000; 1 to 3,600,000. */
+    requestTimeoutMs?: number
+  }
+  /** When a silent socket is given up. Any frame is life. */
+  heartbeat?: {
+    /** Silence after which a ping is sent. Default 20,000, or 4/7 of a shorter `silenceMs`; 1 to 86,400,000, below `silenceMs`. */
+    pingAfterMs?: number
+    /** Time for its pong, and for a new socket to prove itself. Default 5,000, or 1/7 of a shorter `silenceMs`; 1 to 3,600,000. */
+    pongTimeoutMs?: number
+    /** Silence after which the socket is dropped. Default 35,000: the service beats every 30 s. 2 to 86,400,000. */
+    silenceMs?: number
+  }
+  /** How retries are spaced: a random part of a bound that doubles. */
+  backoff?: {
+    /** First bound. Default 500, or `maxMs` if that is less; 1 to 86,400,000, at most `maxMs`. */
+    initialMs?: number
+    /** Highest bound. Default 30,000; 1 to 86,400,000. */
+    maxMs?: number
+    /** Highest bound while `suspended`. Default 60,000, or `maxMs` if that is more; 1 to 86,400,000, at least `maxMs`. */
+    suspendedMaxMs?: number
+    /** Healthy time after which counting begins anew. Default 60,000; 0 to 86,400,000. */
+    healthyMs?: number
+  }
+  /** How channels and tokens are replaced before they end. */
+  rotation?: {
+    /** How long before its end a channel is replaced. Default: at random 1 to 4 h of 24 h, in proportion. 0 to 86,400,000. */
+    beforeExpiryMs?: number
+    /** How long an old channel is kept beside its proven successor. Default 5,000; 0 to 3,600,000. */
+    overlapMs?: number
+    /** Part of a token's life after which it is renewed. Default 0.8; 0.1 to 0.95. */
+    tokenRenewalFraction?: number
+  }
+  delivery?: {
+    /**
+     * Shortest time between two wakes of JavaScript under load. Default 0: a wake whenever none is outstanding. A value of
+     * 1 saves processor time from about 2,000 events a second on and costs up to as much latency. 0 to 60,000.
+     */
+    maxWaitMs?: number
+    /** Longest stretch of one turn of the event loop, as far as listeners allow. Default 1; 1 to 10,000. */
+    maxTurnMs?: number
+  }
+  /** Receives log lines. Default none, except that errors nobody listens for go to `console.error`. */
+  logger?: Logger
+  /** Its abort closes the client. */
+  signal?: AbortSignal
+}
+
+/** Fills the placeholders of a template: `topic('v2.users.{id}.presence', userId)`. */
+export function topic<P extends string>(pattern: P, ...ids: TopicIds<P>): string
+
+/** As many ids as the pattern has placeholders. */
+export type TopicIds<P extends string> = string extends P
+  ? string[]
+  : P extends `${string}{${string}}${infer Rest}`
+    ? [id: string, ...TopicIds<Rest>]
+    : []
+
+/** Stable; new ones may be added. */
+export type ErrorCode =
+  | 'INVALID_OPTION'
+  /** An option or method that a later version will have. */
+  | 'NOT_SUPPORTED'
+  | 'CLOSED'
+  | 'NOT_CONNECTED'
+  | 'LISTENER_FAILED'
+  | 'LOAD_FAILED'
+  | 'UNSUPPORTED_PLATFORM'
+  | 'INTERNAL'
+  | 'INVALID_CREDENTIALS'
+  | 'TOKEN_REJECTED'
+  | 'TOKEN_UNAVAILABLE'
+  | 'TOKEN_PROVIDER_FAILED'
+  | 'IP_NOT_ALLOWED'
+  | 'FORBIDDEN'
+  | 'ALL_TOPICS_REJECTED'
+  | 'TOPIC_REJECTED'
+  | 'TOO_MANY_TOPICS'
+  | 'RATE_LIMITED'
+  | 'SERVICE_UNAVAILABLE'
+  | 'CHANNEL_GONE'
+  | 'NETWORK_ERROR'
+  | 'TLS_ERROR'
+  | 'TIMED_OUT'
+  | 'CONNECTION_LOST'
+  | 'SILENT_SOCKET'
+  | 'UNTRUSTED_CONNECT_URI'
+  | 'PROTOCOL_VIOLATION'
+  | 'UNREADABLE_FRAME'
+
+/** What every error of this package is. Holds no secret. */
+export class NotificationError extends Error {
+  readonly code: ErrorCode
+  /** Whether the client goes on by itself. */
+  readonly retryable: boolean
+  /** What to do, where it is certain. */
+  readonly hint?: string
+  /** HTTP status. */
+  readonly status?: number
+  /** The service's correlation id, for its support. */
+  readonly correlationId?: string
+  readonly cause?: unknown
+  toJSON(): Record<string, unknown>
+}
+
+/** An option or argument that cannot be used. */
+export class ConfigurationError extends NotificationError {
+  /** The option's path, e.g. `heartbeat.silenceMs` or `topics[3]`. */
+  readonly path: string
+}
+
+/** Credentials, token or address are refused. */
+export class AuthenticationError extends NotificationError {}
+/** Topics are refused. */
+export class TopicError extends NotificationError {}
+/** The network, the name service or TLS. */
+export class NetworkError extends NotificationError {}
+/** The service refuses or fails: 429, 5xx, a channel that is gone. */
+export class ServiceError extends NotificationError {}
+/** The service broke its own protocol. */
+export class ProtocolError extends NotificationError {}
+/** The client is closed or has failed (then `cause` says why). */
+export class ClosedError extends NotificationError {}
+/** The binary for this platform could not be loaded. */
+export class LoadError extends NotificationError {}
