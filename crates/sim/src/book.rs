@@ -80,7 +80,8 @@ impl Book {
             .any(|armed| armed.left != Some(0) && armed.rule.matching.operation.covers(operation))
     }
 
-    /// Counts an occurrence on every rule that fits it, and returns those that apply.
+    /// Tries the rules in the order they were set, up to the first that settles the matter, and returns those that
+    /// apply. The later ones do not see the occurrence.
     pub(crate) fn take(&mut self, occurrence: Occurrence<'_>) -> Vec<Hit> {
         self.take_where(occurrence, |armed| {
             !matches!(armed.rule.action, Action::Refuse {}) && armed.rule.action.fits(occurrence.operation)
@@ -111,7 +112,12 @@ impl Book {
         let mut hits = Vec::new();
         for armed in rules.iter_mut() {
             if fits(armed) && armed.rule.fits(occurrence) && armed.applies(rng) {
-                hits.push(Hit { fault: armed.id, action: armed.rule.action.clone() });
+                let action = armed.rule.action.clone();
+                let is_last = action.settles(occurrence.operation);
+                hits.push(Hit { fault: armed.id, action });
+                if is_last {
+                    break;
+                }
             }
         }
         hits

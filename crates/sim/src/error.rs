@@ -39,6 +39,10 @@ impl SimError {
 
 /// Parses JSON; an error names the path of the field below `root`.
 pub(crate) fn parse<T: DeserializeOwned>(root: &str, text: &str) -> Result<T, SimError> {
+    // Serde would also take a list for a struct, field by field.
+    if !text.trim_start().starts_with('{') {
+        return Err(SimError::invalid(root, "must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| located(root, &error))?;
     json.end().map_err(|error| SimError::invalid(root, without_position(&error)))?;

@@ -260,7 +260,6 @@ impl State {
             self.fault_applied(hit.fault, kind, operation.name(), Some(channel), Some(socket), seq);
             if plan.add(&hit, topic.unwrap_or("channel.metadata")) {
                 self.harm(&hit, socket);
-                break;
             }
         }
         plan
@@ -399,7 +398,7 @@ fn push_body(text: &mut String, body: &str, plan: &Plan) {
     if lacking > 0 {
         text.push_str(comma);
         text.push_str("\"padding\":\"");
-        text.extend(std::iter::repeat_n('x', lacking.saturating_sub(13 + comma.len()).max(1)));
+        text.extend(std::iter::repeat_n('x', lacking.saturating_sub(12 + comma.len()).max(1)));
         text.push('"');
     }
     text.push('}');

@@ -443,6 +443,41 @@ impl Action {
         }
     }
 
+    /// Whether nothing is left for later rules.
+    pub(crate) fn settles(&self, operation: Operation) -> bool {
+        match self {
+            Self::Delay { .. } | Self::Stall { .. } if operation.is_request() => false,
+            Self::Delay { .. }
+            | Self::Duplicate { .. }
+            | Self::Reorder { .. }
+            | Self::NullBody {}
+            | Self::UnknownFields {}
+            | Self::MissingVersion {}
+            | Self::MissingMetadata {}
+            | Self::BigBody { .. }
+            | Self::Fragment { .. }
+            | Self::SocketClosing { .. } => false,
+            Self::Evict {} | Self::Expire {} | Self::Revoke {} => !operation.is_request(),
+            Self::Truncate { .. }
+            | Self::ConnectUri { .. }
+            | Self::Garbage {}
+            | Self::Binary {}
+            | Self::InvalidUtf8 {}
+            | Self::Deep { .. }
+            | Self::Oversize { .. } => {
+                matches!(operation, Operation::Event | Operation::Heartbeat | Operation::Pong)
+            }
+            Self::Reset { .. }
+            | Self::Stall { .. }
+            | Self::HalfOpen { .. }
+            | Self::Close { .. }
+            | Self::Refuse {}
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::Drop {} => true,
+        }
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Reset { phase }

@@ -80,11 +80,12 @@ pub(crate) fn reset(stream: &TcpStream) {
 /// Requests of one connection, one after the other.
 async fn serve(world: &Arc<World>, mut stream: TcpStream, role: Role) {
     let mut buffer = BytesMut::new();
+    // Also seen when it happens during a request.
+    let mut hang_up = world.hang_up.subscribe();
     loop {
-        let hang_up = world.hang_up.notified();
         let request = tokio::select! {
             request = Request::read(&mut stream, &mut buffer) => request,
-            () = hang_up => return,
+            _ = hang_up.changed() => return,
         };
         let request = match request {
             Ok(request) => request,

@@ -158,7 +158,7 @@ impl Simulator {
         let refuses = matches!(rule.action, Action::Refuse {});
         let fault = self.world.with(|state| state.set_fault(rule));
         if refuses {
-            self.world.hang_up.notify_waiters();
+            self.world.hang_up.send_replace(());
         }
         Ok(fault)
     }

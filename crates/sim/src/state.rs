@@ -37,7 +37,7 @@ pub(crate) struct World {
     /// An earlier deadline was scheduled.
     pub(crate) alarm: Notify,
     /// Idle connections must go, because of a `refuse`.
-    pub(crate) hang_up: Notify,
+    pub(crate) hang_up: watch::Sender<()>,
     state: Mutex<State>,
 }
 
@@ -109,7 +109,7 @@ impl World {
             changed: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
             alarm: Notify::new(),
-            hang_up: Notify::new(),
+            hang_up: watch::Sender::new(()),
             state: Mutex::new(state),
         }
     }
