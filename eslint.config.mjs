@@ -3,7 +3,7 @@ import js from '@eslint/js'
 const node = Object.fromEntries(
   [
     'AbortController AbortSignal Buffer URL URLSearchParams WeakRef clearImmediate clearInterval clearTimeout console',
-    'fetch globalThis process queueMicrotask setImmediate setInterval setTimeout structuredClone',
+    'fetch globalThis performance process queueMicrotask setImmediate setInterval setTimeout structuredClone',
   ]
     .join(' ')
     .split(' ')
@@ -30,7 +30,7 @@ export default [
       'prefer-const': 'error',
       eqeqeq: 'error',
       'no-promise-executor-return': 'off',
-      'no-unused-vars': ['error', { argsIgnorePattern: '^_', caughtErrors: 'none' }],
+      'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrors: 'none' }],
     },
   },
 ]

@@ -1,4 +1,5 @@
-// Makes a fresh clone ready: checks the tools, installs, builds the addon. Needs nothing but Node itself.
+// Makes a fresh clone ready: checks the tools, installs, builds the addon. Needs nothing but Node itself, and keeps
+// stdout free for what is started next.
 import { spawnSync } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -39,10 +40,10 @@ function isInstallNeeded() {
 
 function run(step, command, args) {
   const begin = Date.now()
-  console.log(`setup: ${step} …`)
-  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' })
+  console.error(`setup: ${step} …`)
+  const { status } = spawnSync(command, args, { cwd: root, stdio: ['inherit', 2, 2], shell: process.platform === 'win32' })
   if (status !== 0) fail(`${step} failed: ${command} ${args.join(' ')}`)
-  console.log(`setup: ${step} done in ${((Date.now() - begin) / 1000).toFixed(1)} s`)
+  console.error(`setup: ${step} done in ${((Date.now() - begin) / 1000).toFixed(1)} s`)
 }
 
 function fail(message) {

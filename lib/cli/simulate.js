@@ -1,0 +1,62 @@
+'use strict'
+
+const { once } = require('node:events')
+
+const { Simulator } = require('../simulator')
+const { readNumber } = require('./connection')
+const { EXIT, UsageError } = require('./exit')
+
+const usage = '[options]'
+const options = {
+  port: { type: 'string' },
+  rate: { type: 'string' },
+  seconds: { type: 'string' },
+  options: { type: 'string' },
+}
+const details = `Publishes generated events on whatever topics are subscribed. With --json the first line is
+{"urls":{"login","api","streaming"},"credentials":{"clientId","clientSecret"}}. Ends with SIGINT, SIGTERM or after --seconds.
+
+  --port N            One port for all three hosts. Default: three free ones
+  --rate N            Events a second over all topics, 0 for none. Default 5
+  --seconds N         End after so long
+  --options JSON      Options of the simulator, e.g. '{"tokenLifeMs":60000}'`
+
+async function run({ values, signal, end }) {
+  const rate = readNumber(values, 'rate', { min: 0, max: 100_000, fallback: 5 })
+  const seconds = readNumber(values, 'seconds', { min: 0, max: 2_000_000, fallback: 0 })
+  const port = readNumber(values, 'port', { min: 0, max: 65_535, fallback: 0 })
+  const sim = await Simulator.start({ ...readOptions(values.options), port })
+  const { urls, credentials } = sim
+  process.stdout.write(values.json ? `${JSON.stringify({ urls, credentials })}\n` : words(urls, credentials))
+  if (rate > 0) sim.traffic({ ratePerSecond: rate })
+  if (seconds > 0) setTimeout(end, seconds * 1000)
+  if (!signal.aborted) await once(signal, 'abort')
+  const { published, delivered, requests, sockets } = sim.counts()
+  await sim.stop()
+  process.stderr.write(
+    `${published} events published, ${delivered} delivered, ${requests} requests, ${sockets} sockets\n`,
+  )
+  return EXIT.done
+}
+
+function readOptions(text) {
+  if (text === undefined) return {}
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new UsageError(`--options is not JSON: ${error.message}`)
+  }
+}
+
+function words(urls, credentials) {
+  const lines = Object.entries({
+    GENESYS_LOGIN_URL: urls.login,
+    GENESYS_API_URL: urls.api,
+    GENESYS_STREAMING_URL: urls.streaming,
+    GENESYS_CLIENT_ID: credentials.clientId,
+    GENESYS_CLIENT_SECRET: credentials.clientSecret,
+  }).map(([name, value]) => `export ${name}=${value}`)
+  return `A fake Genesys Cloud is running. In another shell:\n${lines.join('\n')}\ngenesys-cloud-notifications listen v2.users.7a1e.presence\n`
+}
+
+module.exports = { usage, options, details, run }
