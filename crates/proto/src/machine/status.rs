@@ -72,7 +72,7 @@ impl Machine {
     /// Changes the state, or tells of a new attempt in the same state.
     pub(super) fn enter(&mut self, state: ClientState, reason: Reason, now: Now) {
         self.standing.now = now.mono;
-        let attempt = self.attempt();
+        let attempt = self.attempt_in(state);
         let news = state != self.state
             || (state != ClientState::Connected && attempt > self.standing.announced_attempt);
         if news {
@@ -101,7 +101,11 @@ impl Machine {
 
     /// Attempts since the last healthy period, of the worst shard.
     pub(super) fn attempt(&self) -> u32 {
-        if self.state == ClientState::Connected {
+        self.attempt_in(self.state)
+    }
+
+    fn attempt_in(&self, state: ClientState) -> u32 {
+        if matches!(state, ClientState::Connected | ClientState::Closing | ClientState::Closed) {
             return 0;
         }
         let shards =
