@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     book::{Hit, Occurrence},
+    envelope::foreign_frame,
     fault::{Action, Operation, Rule, Times},
     socket::End,
     state::State,
@@ -68,7 +69,7 @@ impl State {
             action => {
                 let name = Operation::Socket.name();
                 self.fault_applied(hit.fault, action.kind(), name, Some(&channel), Some(socket), None);
-                match Self::foreign_frame(action, "channel.metadata") {
+                match foreign_frame(action, "channel.metadata") {
                     Some(frame) => self.send_marked(socket, frame, None),
                     None => self.harm(hit, socket),
                 }

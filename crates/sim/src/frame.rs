@@ -167,3 +167,47 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
         [high, low, ..] => Ok(Some(u16::from_be_bytes([*high, *low]))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut bytes = vec![first, 0x80 | payload.len() as u8];
+        bytes.extend_from_slice(&mask);
+        bytes.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]));
+        bytes
+    }
+
+    #[test]
+    fn a_message_in_fragments_with_a_ping_between_arrives_byte_by_byte() {
+        let bytes = [masked(0x01, b"he"), masked(0x89, b"?"), masked(0x80, b"llo")].concat();
+        let (mut decoder, mut buffer, mut seen) = (Decoder::default(), BytesMut::new(), Vec::new());
+        for byte in bytes {
+            buffer.extend_from_slice(&[byte]);
+            seen.extend(decoder.next(&mut buffer).expect("no violation"));
+        }
+        assert_eq!(seen, [Inbound::Ping(b"?".to_vec()), Inbound::Text("hello".to_owned())]);
+    }
+
+    #[test]
+    fn each_violation_has_its_code() {
+        let unmasked = vec![0x81, 1, b'x'];
+        let cases = [
+            (unmasked, 1002),
+            (masked(0x80, b"x"), 1002),
+            (masked(0xc1, b"x"), 1002),
+            (masked(0x83, b"x"), 1002),
+            (masked(0x09, b"x"), 1002),
+            (masked(0x88, b"x"), 1002),
+            ([masked(0x01, b"x"), masked(0x81, b"y")].concat(), 1002),
+            (masked(0x81, b"\xff"), 1007),
+            (vec![0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], 1009),
+        ];
+        for (bytes, code) in cases {
+            let result = Decoder::default().next(&mut BytesMut::from(&bytes[..]));
+            assert!(matches!(result, Err(Violation(c, _)) if c == code), "{bytes:?}: {result:?}");
+        }
+    }
+}

@@ -16,18 +16,21 @@
 //! log ([`Log`]) is meant as a test's oracle: it says of every event to which sockets it was written, and why it
 //! reached nobody.
 //!
-//! To extend it, most common need first: a new fault is a variant in `fault.rs` and an arm where the same kind of
-//! thing is done (`events.rs` for frames, `exchange.rs` for requests, `effects.rs` for sockets); a new switch is a
+//! To extend it, most common need first: a new fault is a variant in `fault.rs`, an arm in `fitness.rs` that says what
+//! it can be done to, and an arm where the same kind of thing is done (`envelope.rs` for frames, `exchange.rs` for
+//! requests, `effects.rs` for sockets); a new switch is a
 //! field in `options.rs`; a new endpoint is a row in `rest.rs` and an [`Operation`].
 
 mod book;
 mod channels;
 mod clock;
 mod effects;
+mod envelope;
 mod error;
 mod events;
 mod exchange;
 mod fault;
+mod fitness;
 mod frame;
 mod generate;
 mod http;

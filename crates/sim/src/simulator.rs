@@ -89,7 +89,8 @@ impl Simulator {
         Ok(Self { world: prepared.world, handle, thread: Mutex::new(Some(thread)), credentials })
     }
 
-    /// Starts a simulator on a runtime that already runs; it must have I/O and time enabled.
+    /// Starts a simulator on a runtime that already runs; it must have I/O and time enabled, and its clock must not be
+    /// paused. After [`stop`](Self::stop) its connections close when that runtime next runs its tasks.
     ///
     /// # Errors
     /// As [`start`](Self::start).

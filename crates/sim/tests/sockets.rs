@@ -138,7 +138,7 @@ async fn a_silent_peer_is_closed_if_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_unmasked_or_oversized_message_earns_its_close_code() {
+async fn an_oversized_message_earns_its_close_code() {
     let service = Service::start("{}").await;
     let channel = service.channel().await;
     let mut ws = service.connect(&channel).await;
