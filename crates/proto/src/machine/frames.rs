@@ -32,15 +32,18 @@ impl Machine {
     pub fn frame(&mut self, cx: &mut Context<'_>, socket: SocketId, frame: &Frame<'_>) -> Disposition {
         self.watch_clock(cx.now);
         let Some((index, role)) = self.whose(socket) else { return Disposition::Drop };
+        if let Frame::Unreadable(why) = frame {
+            // Before this frame counts as heard: what it carried may have been sent right after the one before.
+            self.unreadable(cx, index, socket, *why);
+        }
         self.heard(cx, index, socket);
         match frame {
             Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
-            Frame::Heartbeat => {}
+            Frame::Heartbeat | Frame::Unreadable(_) => {}
             Frame::Pong => self.pong(cx, index, role, socket),
             Frame::System(notice) => self.system_notice(cx, index, role, socket, notice),
             Frame::Reply(Some(404)) => self.lost(cx, index, role, Loss::channel_gone()),
             Frame::Reply(_) => {}
-            Frame::Unreadable(why) => self.unreadable(cx, index, socket, *why),
         }
         if !matches!(frame, Frame::Heartbeat) {
             self.drive(cx);
@@ -154,10 +157,8 @@ impl Machine {
     fn unreadable(&mut self, cx: &mut Context<'_>, index: ShardIndex, socket: SocketId, why: Unreadable) {
         self.counts.unreadable += 1;
         let at = cx.now.wall;
-        let from = self.shards[index]
-            .by_socket(socket)
-            .and_then(|(_, link)| link.open())
-            .map_or(at, |open| open.sound_until());
+        let open = self.shards[index].by_socket(socket).and_then(|(_, link)| link.open());
+        let from = open.map_or(at, |open| open.sound_until());
         match &mut self.shards[index].blemish {
             Some(blemish) => {
                 let start = blemish.pending.map_or(from, |(start, _)| start);
