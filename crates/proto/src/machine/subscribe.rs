@@ -50,6 +50,9 @@ impl Machine {
             return self.attempt_at(at);
         }
         let batch = if splitting { self.next_of_split(index, role) } else { self.whole_list(index, role) };
+        if let (false, Some(link)) = (splitting, self.shards[index].link_mut(role)) {
+            link.subscriptions.rest.clear();
+        }
         let topics = batch.entries.iter().map(|entry| entry.wire.clone()).collect();
         let effect = Effect::Subscribe { link: id, generation, verb: batch.verb, topics };
         let ticket = self.start(now, What::Subscribe(index, id), effect);
