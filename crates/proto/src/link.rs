@@ -62,7 +62,18 @@ pub(crate) struct OpenSocket {
     pub(crate) paused: bool,
     /// After a jump of the clock: the socket has until then to show a frame.
     grace: Option<u64>,
+    /// Frames may have waited to be read, so that they do not show when they were sent.
+    stale: Option<Stale>,
     round_trip_ms: u64,
+}
+
+/// Reading stopped for a while.
+#[derive(Clone, Copy, Debug)]
+struct Stale {
+    /// The last frame before that, by the wall clock.
+    since: u64,
+    /// When the ping was sent whose pong ends the doubt.
+    asked: Option<u64>,
 }
 
 /// What liveness wants done.
@@ -182,6 +193,7 @@ impl OpenSocket {
             proof_since: None,
             paused: false,
             grace: None,
+            stale: None,
             round_trip_ms: 0,
         }
     }
@@ -195,6 +207,9 @@ impl OpenSocket {
     /// A pong. Says which confirmation it proves.
     pub(crate) fn pong(&mut self, now: Now) -> u64 {
         let Some((sent, confirmations)) = self.pings.pop_front() else { return 0 };
+        if self.stale.is_some_and(|stale| stale.asked.is_some_and(|asked| sent >= asked)) {
+            self.stale = None;
+        }
         let round_trip = now.mono.saturating_sub(sent).min(LONGEST_ROUND_TRIP_MS);
         self.round_trip_ms = self.round_trip_ms.max(round_trip);
         confirmations
@@ -207,18 +222,35 @@ impl OpenSocket {
         }
         self.pings.push_back((now.mono, confirmations));
         self.last_ping = Some(now.mono);
+        if let Some(stale) = &mut self.stale {
+            stale.asked.get_or_insert(now.mono);
+        }
+    }
+
+    /// The driver stopped or resumed reading.
+    pub(crate) fn paused(&mut self, now: Now, paused: bool) {
+        self.read_late();
+        self.paused = paused;
+        self.heard(now);
+    }
+
+    /// What is read next may have waited since the last frame; a pong to a ping sent from now on will tell.
+    fn read_late(&mut self) {
+        let since = self.stale.map_or(self.last.wall, |stale| stale.since);
+        self.stale = Some(Stale { since, asked: None });
     }
 
     /// The clock jumped or we did not run: what arrived meanwhile is still unread, so a ping decides.
     pub(crate) fn doubt(&mut self, now: Now, heartbeat: &Heartbeat) {
         self.grace = Some(now.mono + heartbeat.pong_timeout_ms.clamp(1, 1_000));
         self.last_ping = None;
+        self.read_late();
     }
 
     /// The last instant before which nothing sent can be missing. What was lost may have been sent while the last
     /// frame was on its way, so the longest round trip seen is taken off.
     pub(crate) fn sound_until(&self) -> u64 {
-        self.last.wall.saturating_sub(self.round_trip_ms)
+        self.stale.map_or(self.last.wall, |stale| stale.since).saturating_sub(self.round_trip_ms)
     }
 
     pub(crate) fn proof_ended(&mut self) {
@@ -241,6 +273,14 @@ impl OpenSocket {
         let silent_at = self.last.mono + heartbeat.silence_ms;
         if mono >= silent_at {
             return Pulse::Silent;
+        }
+        if let Some(stale) = self.stale {
+            match stale.asked.map(|asked| asked + heartbeat.pong_timeout_ms) {
+                None => return Pulse::Ping,
+                // A server that answers no ping: what arrived so long after it was sent after it.
+                Some(due) if self.last.mono >= due => self.stale = None,
+                Some(_) => {}
+            }
         }
         if let Some(confirmation) = unproven {
             let since = *self.proof_since.get_or_insert(mono);

@@ -144,11 +144,7 @@ impl Machine {
 
     /// Time has passed. Afterwards the next deadline lies in the future. Drain [`Self::poll_output`] afterwards.
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        let late = self.wake.is_some_and(|wake| cx.now.mono > wake.saturating_add(JUMP_MS));
         self.watch_clock(cx.now);
-        if late {
-            self.doubt(cx.now);
-        }
         self.drive(cx);
     }
 
@@ -258,6 +254,7 @@ impl Machine {
         };
         let overdue_at = now.saturating_add(timeout_ms).saturating_add(timeout_ms / 4 + 1_000);
         self.operations.insert(ticket, Started { what, overdue_at });
+        self.wake_at(overdue_at);
         self.outbox.push_back(Output::Start(Operation { ticket, effect, timeout_ms }));
         ticket
     }
@@ -335,8 +332,9 @@ impl Machine {
             let (wall, mono) = (now.wall.saturating_sub(seen.wall), now.mono.saturating_sub(seen.mono));
             wall > mono.saturating_add(JUMP_MS)
         });
+        let late = self.wake.is_some_and(|wake| now.mono > wake.saturating_add(JUMP_MS));
         self.seen = Some(now);
-        if jumped {
+        if jumped || late {
             self.doubt(now);
             // Looked at in the next pass, which must not wait for the old deadline.
             self.wake = Some(now.mono);

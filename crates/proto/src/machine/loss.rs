@@ -6,7 +6,7 @@ use crate::backoff::Retry;
 use crate::config::Heartbeat;
 use crate::decision::{Decision, judge_close};
 use crate::io::{Ending, Output, RequestId, SocketId, TopicId};
-use crate::link::Link;
+use crate::link::{Link, Socket};
 use crate::notice::{Certainty, ClientState, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::{Drain, Role};
@@ -99,8 +99,7 @@ impl Machine {
     pub(super) fn paused(&mut self, now: Now, socket: SocketId, paused: bool) {
         for shard in &mut self.shards {
             if let Some(open) = shard.by_socket(socket).and_then(|(_, link)| link.open_mut()) {
-                open.paused = paused;
-                open.heard(now);
+                open.paused(now, paused);
             }
         }
     }
@@ -184,9 +183,13 @@ impl Machine {
     }
 
     fn close_socket_of(&mut self, link: &mut Link) {
-        if let Some(open) = link.open() {
-            self.outbox.push_back(Output::Release(open.id));
-            self.outbox.push_back(Output::DropSocket(open.id));
+        match &link.socket {
+            Socket::Opening { ticket, .. } => self.cancel(*ticket),
+            Socket::Open(open) => {
+                self.outbox.push_back(Output::Release(open.id));
+                self.outbox.push_back(Output::DropSocket(open.id));
+            }
+            Socket::Closed => {}
         }
         link.socket_ended();
     }
