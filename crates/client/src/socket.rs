@@ -168,7 +168,7 @@ impl Socket {
     async fn close(&mut self, code: u16) {
         let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
         let goodbye = async {
-            if self.stream.close(Some(frame)).await.is_ok() {
+            if WebSocket::close(&mut self.stream, Some(frame)).await.is_ok() {
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         };
