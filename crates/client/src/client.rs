@@ -91,6 +91,12 @@ impl Client {
         self.shared.turn(|turn| turn.input(Input::Close));
     }
 
+    /// Ends everything at once, as dropping the client does: no goodbye, no further ring, and when it returns no thread
+    /// of this client is left unless another client uses it. For the end of a JavaScript environment.
+    pub fn abort(&self) {
+        self.shared.abort();
+    }
+
     /// Replaces every channel, overlapped. Returns the number of the request, which comes back in `Notice::Settled`.
     pub fn rotate(&self) -> u64 {
         self.request(Input::Rotate)

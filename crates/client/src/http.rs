@@ -157,12 +157,13 @@ fn network_failure(error: reqwest::Error, secrets: &Secrets) -> Failure {
     let mut source = error.source();
     while let Some(inner) = source {
         detail = inner.to_string();
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            kind = io_kind(io);
+        if detail.contains("dns error") {
+            // What lies below it is an I/O error of no particular kind.
+            kind = NetworkKind::Dns;
         } else if inner.is::<rustls::Error>() {
             kind = NetworkKind::Tls;
-        } else if detail.contains("dns error") {
-            kind = NetworkKind::Dns;
+        } else if kind == NetworkKind::Other {
+            kind = inner.downcast_ref::<io::Error>().map_or(kind, io_kind);
         }
         source = match inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped),

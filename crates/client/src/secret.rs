@@ -16,8 +16,8 @@ pub(crate) const REDACTED: &str = "[redacted]";
 /// The longest foreign text that gets into an error, in characters.
 pub(crate) const MAX_TEXT_CHARS: usize = 300;
 
-/// Passing secrets kept for scrubbing: tokens and connectUris of the last rotations.
-const REMEMBERED: usize = 64;
+/// Forms of passing secrets kept for scrubbing: enough for 20 channels and their successors, about ten forms each.
+const REMEMBERED: usize = 1_024;
 
 /// Shorter secrets cannot be told from ordinary text.
 const SHORTEST: usize = 4;
@@ -58,6 +58,7 @@ pub(crate) struct Secrets {
     forms: Mutex<Forms>,
 }
 
+/// In ASCII lower case; percent escapes come in both.
 #[derive(Default)]
 struct Forms {
     lasting: Vec<Secret>,
@@ -92,12 +93,14 @@ impl Secrets {
     pub(crate) fn scrub(&self, text: &str) -> String {
         // Control characters go first: one in the middle must not hide a secret.
         let mut clean: String = text.chars().filter(|c| !is_odd(*c)).collect();
+        let lower = clean.to_ascii_lowercase();
         let forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut known: Vec<&Secret> = forms.lasting.iter().chain(&forms.passing).collect();
+        let known = forms.lasting.iter().chain(&forms.passing);
+        let mut found: Vec<&Secret> = known.filter(|form| lower.contains(form.expose())).collect();
         // The longest first: the URI before the id within it.
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        for secret in known {
-            clean = replace_ignoring_case(&clean, secret.expose());
+        found.sort_by_key(|form| std::cmp::Reverse(form.expose().len()));
+        for form in found {
+            clean = replace_ignoring_case(&clean, form.expose());
         }
         shorten(&clean)
     }
@@ -125,7 +128,7 @@ fn forms_of(secret: &str) -> Vec<Secret> {
         serde_json::to_string(secret).map(|json| json.trim_matches('"').to_owned()).unwrap_or_default(),
     ];
     let mut unique: Vec<Secret> = Vec::with_capacity(forms.len());
-    for form in forms.map(Secret::from) {
+    for form in forms.map(|form| Secret::from(form.to_ascii_lowercase())) {
         if form.expose().len() >= SHORTEST && !unique.contains(&form) {
             unique.push(form);
         }
@@ -133,11 +136,11 @@ fn forms_of(secret: &str) -> Vec<Secret> {
     unique
 }
 
-fn replace_ignoring_case(text: &str, secret: &str) -> String {
-    let (haystack, needle) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+fn replace_ignoring_case(text: &str, needle: &str) -> String {
+    let haystack = text.to_ascii_lowercase();
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
-    while let Some(at) = haystack[from..].find(&needle) {
+    while let Some(at) = haystack[from..].find(needle) {
         out.push_str(&text[from..from + at]);
         out.push_str(REDACTED);
         from += at + needle.len();

@@ -196,6 +196,12 @@ impl Turn<'_> {
         self.shared.delivery.ring_late(now);
     }
 
+    /// The wall clock ran away from the other: the machine looks at both.
+    pub(crate) fn look_at_the_clock(&mut self) {
+        self.rules(|machine, cx| machine.handle_timeout(cx));
+        self.settle();
+    }
+
     /// A frame arrived on a socket; `text` is the whole frame.
     pub(crate) fn frame(&mut self, socket: SocketId, frame: &Frame<'_>, text: &str) {
         let Some(channel) = self.core.sockets.get(&socket).map(|handle| handle.channel) else { return };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use genesys_notifications_proto::Now;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -13,6 +14,12 @@ const NEVER: u64 = u64::MAX;
 
 /// No deadline is served more often; a rule that asked for the present again and again would otherwise spin.
 const SHORTEST: u64 = 1;
+
+/// How often the clocks are compared while nothing else is due: after a suspend the sleep goes on as if nothing had been.
+const WATCH: u64 = 5_000;
+
+/// How far apart the two clocks may run between two looks.
+const JUMP: u64 = 1_000;
 
 /// The next deadline, as `Now::mono`.
 #[derive(Debug)]
@@ -39,6 +46,10 @@ impl Timer {
     }
 }
 
+fn jumped(before: Now, now: Now) -> bool {
+    now.wall.saturating_sub(before.wall) > now.mono.saturating_sub(before.mono) + JUMP
+}
+
 /// Runs until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let timer = &shared.timer;
@@ -48,14 +59,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if timer.deadline.load(Ordering::SeqCst) < deadline {
             continue;
         }
-        let now = shared.clock.now().mono;
-        if deadline == NEVER {
-            timer.earlier.notified().await;
-        } else if deadline > now {
-            let wait = Duration::from_millis((deadline - now).max(SHORTEST));
+        let now = shared.clock.now();
+        if deadline > now.mono {
+            let wait = Duration::from_millis((deadline - now.mono).clamp(SHORTEST, WATCH));
             tokio::select! {
                 () = sleep(wait) => {}
                 () = timer.earlier.notified() => {}
+            }
+            if jumped(now, shared.clock.now()) {
+                shared.turn(|turn| turn.look_at_the_clock());
             }
         } else {
             shared.turn(|turn| turn.timeout());

@@ -3,10 +3,14 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{OTHER, TOPIC, World};
-use genesys_notifications_client::{ClientState, Control, Notice, TopicChange, TopicState};
+use genesys_notifications_client::{
+    ClientState, Clock, Control, Notice, Now, Reason, SystemClock, TopicChange, TopicState,
+};
 
 #[test]
 fn it_gets_live_and_receives_events_in_order() {
@@ -276,6 +280,33 @@ fn topics_come_and_go_and_one_bad_one_harms_no_other() {
     assert_eq!(error.path, "topics[1]");
     world.observer.client.request_topics(TopicChange::Remove, &names).unwrap();
     world.until("only one is left", |world| world.observer.client.topics().len() == 1);
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_is_noticed_within_five_seconds_and_the_socket_asked() {
+    #[derive(Default)]
+    struct Jumping(AtomicU64);
+    impl Clock for Jumping {
+        fn now(&self) -> Now {
+            let now = SystemClock.now();
+            Now { wall: now.wall + self.0.load(Ordering::SeqCst), ..now }
+        }
+    }
+    let clock = Arc::new(Jumping::default());
+    let quiet = r#"{"heartbeat":{"pingAfterMs":60000,"silenceMs":120000}}"#;
+    let environment = common::environment().with_clock(clock.clone());
+    let mut world = World::in_environment(environment, r#"{"heartbeatMs":100000}"#, quiet);
+    world.observer.client.connect().unwrap();
+    world.until_connected();
+    let pings = world.sim.log().sockets[0].pings;
+    let begin = Instant::now();
+    clock.0.store(3_600_000, Ordering::SeqCst);
+    world.until("a ping", |world| world.sim.log().sockets[0].pings > pings);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    world.until_events_flow();
+    assert!(world.observer.client.stats().machine.clock_jumps >= 1);
+    assert_eq!(world.sim.log().sockets.len(), 1);
+    assert!(world.observer.gaps().iter().any(|gap| gap.reason == Reason::ClockJump));
 }
 
 #[test]

@@ -100,9 +100,13 @@ pub fn environment() -> Environment {
 impl World {
     /// A client in front of a simulator, not yet connected.
     pub fn new(sim_options: &str, client_options: &str) -> Self {
+        Self::in_environment(environment(), sim_options, client_options)
+    }
+
+    pub fn in_environment(environment: Environment, sim_options: &str, client_options: &str) -> Self {
         let sim_options = if sim_options.is_empty() { r#"{"heartbeatMs":200}"# } else { sim_options };
         let sim = Simulator::start(SimOptions::from_json(sim_options).unwrap()).unwrap();
-        let observer = Observer::new(options(&urls(&sim), &credentials(&sim), client_options), environment());
+        let observer = Observer::new(options(&urls(&sim), &credentials(&sim), client_options), environment);
         Self { sim, observer }
     }
 
