@@ -102,6 +102,9 @@ pub(crate) struct Subscriptions {
     pub(crate) confirmations: u64,
     pub(crate) proven: u64,
     pub(crate) in_flight: Option<InFlight>,
+    /// When the first list was sent since the last answer, by the wall clock: from then on the service may have
+    /// dropped what it refuses now.
+    pub(crate) unsure_since: Option<u64>,
     /// What is left of a list that had to be split, and its revision.
     pub(crate) rest: VecDeque<Batch>,
     pub(crate) rest_revision: u64,

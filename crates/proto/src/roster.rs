@@ -16,7 +16,7 @@ pub(crate) type ShardIndex = usize;
 pub(crate) struct Roster {
     topics: Vec<Entry>,
     by_name: HashMap<Topic, TopicId>,
-    by_lower_case: HashMap<String, TopicId>,
+    by_lower_case: HashMap<String, Vec<TopicId>>,
     loads: Vec<Load>,
 }
 
@@ -56,9 +56,17 @@ impl Roster {
         &self.topics[id.0 as usize].topic
     }
 
-    /// The topic the service means: exactly as named, else whatever its case.
+    /// The topic of exactly this name.
     pub(crate) fn find(&self, name: &str) -> Option<TopicId> {
-        self.by_name.get(name).or_else(|| self.by_lower_case.get(&name.to_ascii_lowercase())).copied()
+        self.by_name.get(name).copied()
+    }
+
+    /// The wanted topic the service means: exactly as named, else whatever its case.
+    pub(crate) fn find_wanted(&self, name: &str) -> Option<TopicId> {
+        self.find(name).filter(|id| self.is_wanted(*id)).or_else(|| {
+            let alike = self.by_lower_case.get(&name.to_ascii_lowercase())?;
+            alike.iter().find(|id| self.is_wanted(**id)).copied()
+        })
     }
 
     pub(crate) fn is_wanted(&self, id: TopicId) -> bool {
@@ -116,7 +124,7 @@ impl Roster {
         }
         let id = TopicId(self.topics.len() as u32);
         self.by_name.insert(topic.clone(), id);
-        self.by_lower_case.entry(topic.as_str().to_ascii_lowercase()).or_insert(id);
+        self.by_lower_case.entry(topic.as_str().to_ascii_lowercase()).or_default().push(id);
         self.topics.push(Entry {
             topic: topic.clone(),
             wanted_in: None,
@@ -252,9 +260,15 @@ mod tests {
     #[test]
     fn names_are_found_exactly_first_and_whatever_their_case_then() {
         let mut roster = Roster::default();
+        let limits = limits(1_000, 20);
+        let old = roster.intern(&topic("v2.users.u.RoutingStatus"));
         let id = roster.intern(&topic("v2.users.u.routingStatus"));
-        assert_eq!(roster.find("v2.users.u.routingStatus"), Some(id));
-        assert_eq!(roster.find("v2.users.u.routingstatus"), Some(id));
-        assert_eq!(roster.find("v2.users.u.presence"), None);
+        roster.want(id, &limits).unwrap();
+        for name in ["v2.users.u.routingStatus", "v2.users.u.routingstatus", "v2.users.u.RoutingStatus"] {
+            assert_eq!(roster.find_wanted(name), Some(id), "{name}");
+        }
+        roster.want(old, &limits).unwrap();
+        assert_eq!(roster.find_wanted("v2.users.u.RoutingStatus"), Some(old));
+        assert_eq!(roster.find_wanted("v2.users.u.presence"), None);
     }
 }

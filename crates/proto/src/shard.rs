@@ -7,6 +7,7 @@ use crate::dedup::Window;
 use crate::io::{LinkId, SocketId, Ticket, TopicId};
 use crate::link::{Link, Socket};
 use crate::notice::Reason;
+use crate::time::Now;
 
 /// What a link is to its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +49,18 @@ pub(crate) struct Shard {
 #[derive(Debug)]
 pub(crate) struct Drain {
     pub(crate) link: Link,
-    pub(crate) since: u64,
+    pub(crate) since: Now,
     pub(crate) pinged: bool,
     pub(crate) drained_at: Option<u64>,
+    /// A pong has shown that nothing sent before the successor took over is missing.
+    pub(crate) proven: bool,
     pub(crate) clearing: Option<Ticket>,
+}
+
+impl Drain {
+    pub(crate) fn socket(&self) -> Option<SocketId> {
+        self.link.open().map(|open| open.id)
+    }
 }
 
 /// Frames that could not be read, gathered so that a flood of them is not a flood of gaps.

@@ -250,7 +250,7 @@ impl Machine {
                     self.outbox.push_back(Output::Ping(socket));
                 }
                 let drain = &mut self.shards[index].draining[position];
-                let pong_due = drain.since + self.config.heartbeat.pong_timeout_ms;
+                let pong_due = drain.since.mono + self.config.heartbeat.pong_timeout_ms;
                 if drain.drained_at.is_none() && now >= pong_due {
                     drain.drained_at = Some(now);
                 }
@@ -260,8 +260,8 @@ impl Machine {
                     position += 1;
                     continue;
                 }
-                if let Some(open) = drain.link.open() {
-                    let socket = open.id;
+                if let Some(socket) = drain.socket() {
+                    self.judge_drain(index, socket, Reason::Silence);
                     self.outbox.push_back(Output::CloseSocket(socket, 1000));
                 }
             }

@@ -70,13 +70,16 @@ impl Machine {
         envelope: &Envelope<'_>,
     ) -> Disposition {
         self.counts.events += 1;
-        let Some(topic) = self.roster.find(&envelope.topic).filter(|id| self.roster.is_wanted(*id)) else {
+        // A topic that has moved to another shard is that shard's business: its copies are recognised there.
+        let wanted = self.roster.find_wanted(&envelope.topic);
+        let Some(topic) = wanted.filter(|id| self.roster.shard_of(*id) == Some(index)) else {
             self.counts.unwanted += 1;
             return Disposition::Drop;
         };
         let shard = &mut self.shards[index];
         let Some((_, link)) = shard.by_socket(socket) else { return Disposition::Drop };
-        let (id, joined_at, live) = (link.id, link.joined_at.unwrap_or(0), link.is_live());
+        let (id, joined_at) = (link.id, link.joined_at.unwrap_or(0));
+        let unproven = !link.is_live() || link.awaits_proof();
         if let Some(window) = &mut shard.copies {
             let key = Key::of(topic, envelope.body);
             if window.is_copy(key, id, joined_at, cx.now.mono) {
@@ -84,7 +87,7 @@ impl Machine {
                 return Disposition::Drop;
             }
         }
-        if !live && self.ledger.is_blind(topic) {
+        if unproven && self.ledger.is_blind(topic) {
             Disposition::Hold(topic)
         } else {
             Disposition::Deliver(topic)
@@ -102,6 +105,7 @@ impl Machine {
             let drains = shard.draining.iter_mut();
             for drain in drains.filter(|drain| drain.link.open().is_some_and(|open| open.id == socket)) {
                 drain.drained_at.get_or_insert(cx.now.mono);
+                drain.proven = true;
             }
         }
     }
@@ -193,8 +197,9 @@ impl Machine {
     }
 
     fn report_blemish(&mut self, index: ShardIndex, from: u64, to: u64) {
-        let covered = |id: &&TopicId| self.ledger.is_covered(**id);
-        let topics: BTreeSet<TopicId> = self.shards[index].wanted.iter().filter(covered).copied().collect();
+        // Blind ones too: their gap may have begun after the frame.
+        let was_live = |id: &&TopicId| self.ledger.is_covered(**id) || self.ledger.is_blind(**id);
+        let topics: BTreeSet<TopicId> = self.shards[index].wanted.iter().filter(was_live).copied().collect();
         let record = self.ledger.blemish(topics, from, to, Reason::UnreadableFrame, Certainty::Possible);
         self.notify_gaps(record);
     }

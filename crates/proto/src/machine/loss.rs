@@ -80,6 +80,7 @@ impl Machine {
             self.notify(Notice::Error(ErrorReport::new(ErrorCode::UnreadableFrame, what.clone())));
         }
         if role == Role::Draining {
+            self.judge_drain(index, socket, Reason::SocketClosed);
             let shard = &mut self.shards[index];
             if let Some((_, link)) = shard.by_socket(socket) {
                 link.socket_ended();
@@ -120,14 +121,16 @@ impl Machine {
         let Some(mut link) = self.shards[index].primary.take() else { return };
         let was_live = link.is_live();
         let sound_until = link.open().map_or(cx.now.wall, |open| open.sound_until());
-        self.shards[index].rotate_for = None;
+        let asked_for = self.shards[index].rotate_for.take().filter(|why| *why == Reason::Requested);
         if link.live_since.is_some_and(|since| now.saturating_sub(since) >= self.config.backoff.healthy_ms) {
             self.shards[index].retry.reset();
             link.reopened = 0;
         }
         if was_live {
             self.counts.drops += 1;
-            if self.survivor_takes_over(index, &link, sound_until, &loss) {
+            if self.successor_takes_over(cx, index, &link, sound_until, &loss)
+                || self.survivor_takes_over(index, &link, sound_until, &loss)
+            {
                 return self.discard(link);
             }
             let lost =
@@ -145,9 +148,36 @@ impl Machine {
         if reusable(&mut link, &loss, was_live, now) {
             self.close_socket_of(&mut link);
             self.shards[index].primary = Some(link);
+            // The user waits for this channel to be replaced.
+            self.shards[index].rotate_for = asked_for;
         } else {
             self.discard(link);
         }
+    }
+
+    /// A successor that is proven alive, though not of the youngest change, carries on with what it has.
+    fn successor_takes_over(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        lost: &Link,
+        sound_until: u64,
+        loss: &Loss,
+    ) -> bool {
+        let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else { return false };
+        let confirmed = successor.subscriptions.confirmed.clone();
+        let only_lost: BTreeSet<TopicId> =
+            lost.subscriptions.confirmed.difference(&confirmed).copied().collect();
+        let record = self.ledger.lose(&only_lost, sound_until, loss.reason, Certainty::Certain);
+        self.notify_gaps(record);
+        let socket = successor.open().map(|open| open.id);
+        let shard = &mut self.shards[index];
+        shard.primary = Some(successor);
+        shard.rotation_retry = Retry::default();
+        self.cover(index, &confirmed, cx.now.wall);
+        self.outbox.extend(socket.map(Output::Release));
+        self.refresh_verdicts(index);
+        true
     }
 
     /// A link that is still draining carries on alone, and is replaced at once.
@@ -202,7 +232,11 @@ impl Machine {
         if link.awaits_proof() || link.subscriptions.confirmations == 0 {
             return;
         }
-        link.live_since.get_or_insert(cx.now.mono);
+        if link.live_since.is_none() {
+            link.live_since = Some(cx.now.mono);
+            // Whatever was missed until now lies in a gap already.
+            link.subscriptions.unsure_since = link.subscriptions.unsure_since.map(|_| cx.now.wall);
+        }
         link.failed_opens = 0;
         let confirmed = link.subscriptions.confirmed.clone();
         let synced = link.subscriptions.synced;
@@ -248,10 +282,27 @@ impl Machine {
                 self.cancel(request.ticket);
             }
             let drain =
-                Drain { link: old, since: cx.now.mono, pinged: false, drained_at: None, clearing: None };
+                Drain { link: old, since: cx.now, pinged: false, drained_at: None, proven: false, clearing: None };
             self.shards[index].draining.push(drain);
         }
         self.log("info", format!("shard {index}: the new channel has taken over"));
+    }
+
+    /// A link that goes without having answered its last ping may have been dead before its successor took over.
+    pub(super) fn judge_drain(&mut self, index: ShardIndex, socket: SocketId, reason: Reason) {
+        let drains = &mut self.shards[index].draining;
+        let drain = drains.iter_mut().find(|drain| drain.link.open().is_some_and(|open| open.id == socket));
+        let Some(drain) = drain.filter(|drain| !drain.proven) else { return };
+        drain.proven = true;
+        let (until, confirmed) = (drain.since.wall, &drain.link.subscriptions.confirmed);
+        let sound_until = drain.link.open().map_or(until, |open| open.sound_until());
+        if sound_until >= until {
+            return;
+        }
+        let was_live = |id: &TopicId| self.ledger.is_covered(*id) || self.ledger.is_blind(*id);
+        let topics: BTreeSet<TopicId> = confirmed.iter().copied().filter(was_live).collect();
+        let record = self.ledger.blemish(topics, sound_until, until, reason, Certainty::Possible);
+        self.notify_gaps(record);
     }
 
     /// Starts anew on new channels, at once.
@@ -269,6 +320,10 @@ impl Machine {
                 self.notify_gaps(record);
             }
             self.discard(link);
+            let draining: Vec<SocketId> = self.shards[index].draining.iter().filter_map(Drain::socket).collect();
+            for socket in draining {
+                self.judge_drain(index, socket, Reason::Requested);
+            }
             let shard = &mut self.shards[index];
             shard.retry.reset();
             shard.trouble = Some(Reason::Requested);

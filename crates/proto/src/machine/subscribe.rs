@@ -61,6 +61,7 @@ impl Machine {
         let shard = &mut self.shards[index];
         shard.changed = None;
         if let Some(link) = shard.link_mut(role) {
+            link.subscriptions.unsure_since.get_or_insert(cx.now.wall);
             link.subscriptions.in_flight = Some(InFlight { ticket, revision, generation, batch });
         }
     }
@@ -199,6 +200,9 @@ impl Machine {
             self.refresh_verdicts(index);
             self.lose_refused(cx, index);
         }
+        if let Some(link) = self.shards[index].link_mut(role) {
+            link.subscriptions.unsure_since = None;
+        }
     }
 
     /// A topic that was live and is refused now has a gap from here on.
@@ -209,7 +213,8 @@ impl Machine {
             return;
         }
         let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
-        let record = self.ledger.lose(&refused, cx.now.wall, Reason::TopicRejected, Certainty::Certain);
+        let from = link.subscriptions.unsure_since.unwrap_or(cx.now.wall).min(cx.now.wall);
+        let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
         self.notify_gaps(record);
     }
 
@@ -274,6 +279,9 @@ impl Machine {
                 subscriptions.rejected.insert(id, why);
                 if let Some(next) = subscriptions.rest.front_mut() {
                     next.verb = if verb == Verb::Replace { verb } else { next.verb };
+                } else if verb == Verb::Replace && !subscriptions.confirmed.is_empty() {
+                    // Nothing is left to ask for, but the service still has the list from before.
+                    subscriptions.rest.push_front(Batch { verb: Verb::Clear, entries: Vec::new() });
                 } else {
                     // Everything that could be sent was sent; a list of nothing needs no request to be confirmed.
                     subscriptions.synced = Some(request.revision);

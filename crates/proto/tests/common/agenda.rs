@@ -1,0 +1,101 @@
+//! What will happen, in order.
+
+use std::collections::BTreeMap;
+
+use genesys_notifications_proto::{Ending, Outcome, SocketId, SystemNotice, Ticket, Unreadable};
+
+/// Something that happens at its time.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A request reaches the service.
+    AtService(Ticket),
+    /// The driver has the result of an operation.
+    Answer(Ticket, Outcome),
+    /// A ping, sent then, reaches the service.
+    PingAtService(SocketId, u64),
+    /// A frame reaches this computer.
+    Arrive(SocketId, Cargo),
+    /// The driver reads a frame that was buffered.
+    Read(SocketId, Cargo),
+    /// The end of a socket reaches this computer.
+    Ends(SocketId, Ending),
+    /// The service notices that a socket was closed by the client.
+    LeftAtService(SocketId),
+    /// The service's heartbeat is due.
+    Beat(SocketId),
+    /// A token ends.
+    TokenEnds(u32),
+    /// A channel ends.
+    ChannelEnds(u32),
+    /// Maintenance: what is still open is closed.
+    Maintenance(SocketId),
+    /// The socket becomes half-open.
+    Cut(SocketId),
+    /// The queue has room again.
+    Resume(SocketId),
+    /// The process runs again after a pause.
+    Thaw,
+    /// An event is published.
+    Publish,
+    /// The world does something unkind.
+    Chaos,
+}
+
+impl Item {
+    /// Whether the machine hears of it, so that it waits while the process does not run.
+    pub(crate) fn is_for_the_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer(..) | Self::Read(..) | Self::Ends(..) | Self::Resume(..) | Self::Chaos
+        )
+    }
+}
+
+/// What a frame carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Cargo {
+    /// An event by its number.
+    Event(u32),
+    /// An event that was damaged on its way.
+    Damaged(u32),
+    Beat,
+    /// The answer to a ping sent then.
+    Pong(u64),
+    System(SystemNotice),
+    Reply(u16),
+    Garbage(Unreadable),
+}
+
+/// Items by time; of the same time, in the order they were planned.
+#[derive(Debug, Default)]
+pub(crate) struct Agenda {
+    items: BTreeMap<(u64, u64), Item>,
+    planned: u64,
+}
+
+impl Agenda {
+    pub(crate) fn plan(&mut self, at: u64, item: Item) {
+        self.planned += 1;
+        self.items.insert((at, self.planned), item);
+    }
+
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.items.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Damages the events on their way through this socket.
+    pub(crate) fn damage(&mut self, through: SocketId) {
+        for item in self.items.values_mut() {
+            if let Item::Arrive(socket, cargo) = item
+                && *socket == through
+                && let Cargo::Event(event) = cargo
+            {
+                *cargo = Cargo::Damaged(*event);
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Item> {
+        self.items.pop_first().map(|(_, item)| item)
+    }
+}

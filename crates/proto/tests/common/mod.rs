@@ -1,0 +1,18 @@
+//! A fake service at the level of effects, a virtual clock, and the rules every run is held to.
+//!
+//! What it does not do: HTTP, JSON, TLS, real sockets. Those belong to the driver and to the simulator.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod agenda;
+pub(crate) mod clock;
+pub(crate) mod driver;
+pub(crate) mod record;
+pub(crate) mod rules;
+pub(crate) mod sabotage;
+pub(crate) mod seeds;
+pub(crate) mod service;
+pub(crate) mod truth;
+pub(crate) mod weather;
+pub(crate) mod wire;
+pub(crate) mod world;

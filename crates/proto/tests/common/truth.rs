@@ -1,0 +1,315 @@
+//! The reference: what was published, who would have received it, and what the machine owned up to (P2, P5).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use genesys_notifications_proto::{Certainty, Gap, LinkId, TopicState};
+
+/// One published event.
+#[derive(Debug)]
+struct Event {
+    topic: u16,
+    /// Which events have the same body.
+    body: u32,
+    /// The topic's epoch if it was live once and still wanted, else 0.
+    epoch: u32,
+    /// When it was published and when it would have been received, by the wall clock.
+    sent: u64,
+    due: u64,
+    /// The same in the world's own time.
+    at: u64,
+    /// Copies on their way or held back.
+    pending: u16,
+    delivered: u16,
+}
+
+/// Events of one topic with one body, published within moments.
+#[derive(Debug, Default)]
+struct Body {
+    published: u32,
+    delivered: u32,
+    unsettled: u32,
+    /// Whether every one of them was owed to the user.
+    owed: bool,
+    seen_by: Vec<(LinkId, u32)>,
+}
+
+/// One topic as the user and the world see it.
+#[derive(Debug, Default)]
+pub(crate) struct TopicTruth {
+    pub(crate) wanted: bool,
+    pub(crate) status: Option<TopicState>,
+    /// Counts from 1, at each new subscription; accounts are kept per epoch.
+    epoch: u32,
+    live_once: bool,
+    open_gap: Option<(String, u64)>,
+    gaps: Vec<(u64, u64)>,
+    missing: Vec<(u64, u64, u64)>,
+    /// Since when nobody carries it, by the wall clock.
+    dark_since: Option<u64>,
+}
+
+/// The reference.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) topics: Vec<TopicTruth>,
+    events: HashMap<u32, Event>,
+    bodies: HashMap<u32, Body>,
+    published: u32,
+    /// How long wanted topics that were live once were really dark, summed over topics.
+    pub(crate) dark_ms: u64,
+    /// How long certain gaps were, and how many, summed over topics.
+    pub(crate) gap_ms: u64,
+    pub(crate) gap_count: u64,
+    pub(crate) delivered: u64,
+    pub(crate) missed: u64,
+    pub(crate) copies: u64,
+    gap_ids: BTreeMap<String, u64>,
+    /// Topics of which held events were released during this call of the machine.
+    released: BTreeSet<u16>,
+}
+
+impl Truth {
+    pub(crate) fn topic(&mut self, number: u16) -> &mut TopicTruth {
+        let number = usize::from(number);
+        while self.topics.len() <= number {
+            self.topics.push(TopicTruth::default());
+        }
+        &mut self.topics[number]
+    }
+
+    pub(crate) fn wanted(&self) -> BTreeSet<u16> {
+        let wanted = self.topics.iter().enumerate().filter(|(_, topic)| topic.wanted);
+        wanted.map(|(number, _)| number as u16).collect()
+    }
+
+    pub(crate) fn want(&mut self, number: u16) {
+        let topic = self.topic(number);
+        if !topic.wanted {
+            topic.wanted = true;
+            topic.epoch += 1;
+        }
+    }
+
+    pub(crate) fn unwant(&mut self, number: u16, wall: u64, known_until: u64) {
+        self.settle_account(number, wall, known_until);
+        let topic = self.topic(number);
+        (topic.wanted, topic.live_once, topic.status) = (false, false, None);
+        (topic.dark_since, topic.open_gap) = (None, None);
+        topic.gaps.clear();
+        topic.missing.clear();
+    }
+
+    /// From here on every event is owed to the user, or a gap.
+    pub(crate) fn is_live(&mut self, number: u16) {
+        let topic = self.topic(number);
+        topic.live_once |= topic.wanted;
+    }
+
+    pub(crate) fn was_live(&self, number: u16) -> bool {
+        self.topics.get(usize::from(number)).is_some_and(|topic| topic.live_once)
+    }
+
+    /// Notes whether some channel carries the topic to us.
+    pub(crate) fn carried(&mut self, number: u16, carried: bool, wall: u64) {
+        let topic = self.topic(number);
+        if !topic.live_once {
+            topic.dark_since = None;
+            return;
+        }
+        match (topic.dark_since, carried) {
+            (None, false) => topic.dark_since = Some(wall),
+            (Some(since), true) => {
+                topic.dark_since = None;
+                self.dark_ms += wall.saturating_sub(since);
+            }
+            _ => {}
+        }
+    }
+
+    // Events.
+
+    /// Publishes an event with a body of its own, or with the body of an earlier one.
+    pub(crate) fn publish(&mut self, topic: u16, like: Option<u32>, at: u64, (sent, due): (u64, u64)) -> u32 {
+        self.published += 1;
+        let number = self.published;
+        let body = like.and_then(|like| self.events.get(&like)).map_or(number, |event| event.body);
+        let account = self.topic(topic);
+        let epoch = if account.wanted && account.live_once { account.epoch } else { 0 };
+        let entry = self.bodies.entry(body).or_default();
+        entry.owed = (entry.published == 0 || entry.owed) && epoch > 0;
+        entry.published += 1;
+        entry.unsettled += 1;
+        self.events.insert(number, Event { topic, body, epoch, sent, due, at, pending: 1, delivered: 0 });
+        number
+    }
+
+    pub(crate) fn latest_of(&self, topic: u16) -> Option<u32> {
+        let latest = self.events.get(&self.published)?;
+        (latest.topic == topic).then_some(self.published)
+    }
+
+    pub(crate) fn topic_and_body(&self, event: u32) -> (u16, u32) {
+        self.events.get(&event).map_or((0, event), |event| (event.topic, event.body))
+    }
+
+    pub(crate) fn copy_sent(&mut self, event: u32) {
+        if let Some(event) = self.events.get_mut(&event) {
+            event.pending += 1;
+        }
+    }
+
+    /// The machine was shown this copy.
+    pub(crate) fn seen(&mut self, event: u32, link: LinkId) {
+        let Some(event) = self.events.get(&event) else { return };
+        let Some(body) = self.bodies.get_mut(&event.body) else { return };
+        match body.seen_by.iter_mut().find(|(by, _)| *by == link) {
+            Some((_, times)) => *times += 1,
+            None => body.seen_by.push((link, 1)),
+        }
+    }
+
+    pub(crate) fn delivered(&mut self, event: u32) {
+        self.delivered += 1;
+        let Some(event) = self.events.get_mut(&event) else { return };
+        event.delivered += 1;
+        if let Some(body) = self.bodies.get_mut(&event.body) {
+            body.delivered += 1;
+            assert!(
+                body.delivered <= body.published,
+                "P5.1: an event was delivered twice (body {}, published {} times, seen {:?})",
+                event.body,
+                body.published,
+                body.seen_by
+            );
+        }
+    }
+
+    /// One copy is accounted for: delivered, dropped or lost.
+    pub(crate) fn copy_ended(&mut self, number: u32) {
+        let Some(event) = self.events.get_mut(&number) else { return };
+        event.pending -= 1;
+        if event.pending > 0 {
+            return;
+        }
+        let Some(event) = self.events.remove(&number) else { return };
+        let alone = self.bodies.get(&event.body).is_none_or(|body| body.published == 1);
+        let topic = &mut self.topics[usize::from(event.topic)];
+        let owed = event.epoch > 0 && topic.wanted && topic.epoch == event.epoch;
+        if owed && event.delivered == 0 && alone {
+            self.missed += 1;
+            topic.missing.push((event.sent, event.due, event.at));
+        }
+        if let Some(body) = self.bodies.get_mut(&event.body) {
+            body.owed &= owed;
+            body.unsettled -= 1;
+            if body.unsettled == 0 {
+                self.settle_body(event.body);
+            }
+        }
+    }
+
+    fn settle_body(&mut self, number: u32) {
+        let Some(body) = self.bodies.remove(&number) else { return };
+        let best = body.seen_by.iter().map(|(_, times)| *times).max().unwrap_or(0);
+        self.copies += u64::from(body.seen_by.iter().map(|(_, times)| *times).sum::<u32>() - best.min(body.delivered));
+        assert!(
+            !body.owed || body.published == 1 || body.delivered >= best,
+            "P5.2: a real repeat was swallowed ({} delivered, one link brought {best})",
+            body.delivered
+        );
+    }
+
+    // Gaps.
+
+    pub(crate) fn begin_call(&mut self) {
+        self.released.clear();
+    }
+
+    pub(crate) fn released(&mut self, topic: u16) {
+        self.released.insert(topic);
+    }
+
+    /// A gap was told of.
+    pub(crate) fn gap(&mut self, gap: &Gap, topics: &[u16]) {
+        match gap.to {
+            None => {
+                assert!(
+                    self.gap_ids.insert(gap.id.clone(), gap.from).is_none(),
+                    "P2.3: {} was opened twice",
+                    gap.id
+                );
+                for number in topics {
+                    let topic = self.topic(*number);
+                    assert!(topic.open_gap.is_none(), "P2.3: topic {number} has two open gaps");
+                    topic.open_gap = Some((gap.id.clone(), gap.from));
+                }
+            }
+            Some(to) => {
+                assert!(gap.from <= to, "P2.1: {} ends before it begins", gap.id);
+                self.gap_ids.remove(&gap.id);
+                for number in topics {
+                    assert!(
+                        !self.released.contains(number),
+                        "P2.3: events of topic {number} were released before the end of their gap was told"
+                    );
+                    self.gap_count += 1;
+                    if gap.certainty == Certainty::Certain {
+                        self.gap_ms += to - gap.from;
+                    }
+                    let topic = self.topic(*number);
+                    topic.gaps.push((gap.from, to));
+                    if topic.open_gap.as_ref().is_some_and(|(_, from)| *from == gap.from) {
+                        topic.open_gap = None;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has_open_gap(&self, number: u16) -> bool {
+        self.topics.get(usize::from(number)).is_some_and(|topic| topic.open_gap.is_some())
+    }
+
+    /// Every missing event of the topic lies inside a gap, as far as a loss can be known by now.
+    pub(crate) fn settle_account(&mut self, number: u16, wall: u64, known_until: u64) {
+        let topic = self.topic(number);
+        let mut gaps = topic.gaps.clone();
+        gaps.extend(topic.open_gap.as_ref().map(|(_, from)| (*from, u64::MAX)));
+        gaps.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::new();
+        for (from, to) in gaps {
+            match merged.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => merged.push((from, to)),
+            }
+        }
+        for (sent, due, at) in std::mem::take(&mut topic.missing) {
+            if sent >= known_until {
+                continue;
+            }
+            let next = merged.partition_point(|(_, to)| *to < sent);
+            let inside = merged.get(next).is_some_and(|(from, _)| *from <= due);
+            assert!(
+                inside,
+                "P2.1: an event of topic {number} was lost outside every gap at {at} ({sent} to {due}); {:?} {:?}",
+                next.checked_sub(1).and_then(|before| merged.get(before)),
+                merged.get(next)
+            );
+        }
+        if let Some(since) = topic.dark_since.replace(wall) {
+            self.dark_ms += wall.saturating_sub(since);
+        }
+        if let Some((_, from)) = self.topics[usize::from(number)].open_gap {
+            self.gap_ms += wall.saturating_sub(from);
+            self.gap_count += 1;
+        }
+    }
+
+    pub(crate) fn settle_all(&mut self, wall: u64, known_until: u64) {
+        for number in 0..self.topics.len() {
+            if self.topics[number].wanted {
+                self.settle_account(number as u16, wall, known_until);
+            }
+        }
+    }
+}
