@@ -42,7 +42,7 @@ impl Machine {
         match self.tokens.need(now) {
             Need::InFlight => {}
             Need::Wait(at) if self.tokens.current(now).is_some() => self.wake_at(at),
-            Need::Wait(at) => self.attempt_at(at),
+            Need::Wait(at) => self.attempt_at(at.max(self.throttle.opens_at(Door::Login))),
             Need::Fetch(why) if self.door_is_open(Door::Login, now) => {
                 let generation = self.tokens.start();
                 self.start(now, What::Token, Effect::FetchToken { generation, why });
@@ -121,13 +121,10 @@ impl Machine {
         let now = cx.now.mono;
         let Some(link) = self.shards[index].link(role) else { return };
         let id = link.id;
-        if link.creating.is_some() || !self.may_attempt(index, role, now) {
+        if link.creating.is_some() || !self.may_attempt(index, role, Door::Api, now) {
             return;
         }
         let Some(generation) = self.tokens.current(now) else { return };
-        if !self.door_is_open(Door::Api, now) {
-            return;
-        }
         if let Err(at) = cx.governor.create_channel(now) {
             return self.attempt_at(at);
         }
@@ -144,7 +141,7 @@ impl Machine {
 
     fn drive_opening(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
         let now = cx.now.mono;
-        if !self.may_attempt(index, role, now) || !self.door_is_open(Door::Streaming, now) {
+        if !self.may_attempt(index, role, Door::Streaming, now) {
             return;
         }
         let Some(link) = self.shards[index].link(role).map(|link| link.id) else { return };
@@ -156,11 +153,12 @@ impl Machine {
         }
     }
 
-    fn may_attempt(&mut self, index: ShardIndex, role: Role, now: u64) -> bool {
-        let at = match role {
+    fn may_attempt(&mut self, index: ShardIndex, role: Role, door: Door, now: u64) -> bool {
+        let backoff_ends = match role {
             Role::Successor => self.shards[index].rotation_retry.at,
             Role::Primary | Role::Draining => self.shards[index].retry.at,
         };
+        let at = backoff_ends.max(self.throttle.opens_at(door));
         match role {
             _ if at <= now => return true,
             Role::Primary => self.attempt_at(at),
