@@ -50,7 +50,9 @@ impl Window {
 
     /// Whether this event is a copy of one that another link brought. Records it either way.
     pub(crate) fn is_copy(&mut self, key: Key, link: LinkId, joined_at: u64, now: u64) -> bool {
-        self.forget(now);
+        if self.order.len() >= MOST_INSTANCES {
+            self.forget_oldest();
+        }
         let instances = self.instances.entry(key).or_default();
         let unseen = instances
             .iter_mut()
@@ -64,17 +66,19 @@ impl Window {
         false
     }
 
-    fn forget(&mut self, now: u64) {
-        while let Some((seen, key)) = self.order.front().copied() {
-            if now.saturating_sub(seen) <= self.length_ms && self.order.len() <= MOST_INSTANCES {
-                break;
-            }
-            self.order.pop_front();
-            if let Some(instances) = self.instances.get_mut(&key) {
-                instances.pop_front();
-                if instances.is_empty() {
-                    self.instances.remove(&key);
-                }
+    /// Forgets what is older than the window.
+    pub(crate) fn forget(&mut self, now: u64) {
+        while self.order.front().is_some_and(|(seen, _)| now.saturating_sub(*seen) > self.length_ms) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((_, key)) = self.order.pop_front() else { return };
+        if let Some(instances) = self.instances.get_mut(&key) {
+            instances.pop_front();
+            if instances.is_empty() {
+                self.instances.remove(&key);
             }
         }
     }
@@ -119,6 +123,7 @@ mod tests {
     fn nothing_is_matched_beyond_the_window() {
         let mut window = Window::new(60_000);
         assert!(!window.is_copy(key("a"), OLD, 0, 0));
+        window.forget(60_001);
         assert!(!window.is_copy(key("a"), NEW, 0, 60_001));
     }
 

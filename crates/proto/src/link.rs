@@ -237,6 +237,10 @@ impl OpenSocket {
         self.heard(now);
     }
 
+    pub(crate) fn reads_late(&self) -> bool {
+        self.stale.is_some()
+    }
+
     /// What is read next may have waited since the last frame; a pong to a ping sent from now on will tell.
     fn read_late(&mut self) {
         let since = self.stale.map_or(self.last.wall, |stale| stale.since);

@@ -20,7 +20,7 @@ use crate::governor::Governor;
 use crate::io::{
     Effect, Generation, Input, LinkId, Operation, Output, SocketId, Ticket, TopicId, TopicRequest,
 };
-use crate::link::{Link, Socket};
+use crate::link::Link;
 use crate::notice::{ClientState, ErrorReport, Gap, LogLine, Notice, Reason, TopicStatus};
 use crate::random::Random;
 use crate::roster::{Roster, ShardIndex};
@@ -84,7 +84,19 @@ enum What {
     Create(ShardIndex, LinkId, Generation),
     Subscribe(ShardIndex, LinkId),
     Open(ShardIndex, LinkId, SocketId),
-    Clear(ShardIndex, LinkId),
+    Clear(ShardIndex, LinkId, Generation),
+}
+
+impl What {
+    fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Token => None,
+            Self::Create(_, link, _)
+            | Self::Subscribe(_, link)
+            | Self::Open(_, link, _)
+            | Self::Clear(_, link, _) => Some(link),
+        }
+    }
 }
 
 impl Machine {
@@ -267,16 +279,12 @@ impl Machine {
 
     /// Ends a link for good: nothing it has started is wanted any more.
     fn discard(&mut self, link: Link) {
-        let mut tickets: Vec<Ticket> = link.creating.into_iter().collect();
-        tickets.extend(link.subscriptions.in_flight.as_ref().map(|request| request.ticket));
-        match &link.socket {
-            Socket::Opening { ticket, .. } => tickets.push(*ticket),
-            Socket::Open(open) => {
-                self.outbox.push_back(Output::Release(open.id));
-                self.outbox.push_back(Output::DropSocket(open.id));
-            }
-            Socket::Closed => {}
+        if let Some(open) = link.open() {
+            self.outbox.push_back(Output::Release(open.id));
+            self.outbox.push_back(Output::DropSocket(open.id));
         }
+        let its = self.operations.iter().filter(|(_, started)| started.what.link() == Some(link.id));
+        let tickets: Vec<Ticket> = its.map(|(ticket, _)| *ticket).collect();
         for ticket in tickets {
             self.cancel(ticket);
         }

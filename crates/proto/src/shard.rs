@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::backoff::Retry;
 use crate::dedup::Window;
 use crate::io::{LinkId, SocketId, Ticket, TopicId};
-use crate::link::{Link, Socket};
+use crate::link::{Link, OpenSocket, Socket};
 use crate::notice::Reason;
 use crate::time::Now;
 
@@ -134,6 +134,11 @@ impl Shard {
         let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
         let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
         primary.chain(successor).chain(draining).find(|(_, link)| is_it(link))
+    }
+
+    /// Whether some socket's frames may have waited to be read: copies come later than any window then.
+    pub(crate) fn reads_late(&self) -> bool {
+        self.links().any(|(_, link)| link.open().is_some_and(OpenSocket::reads_late))
     }
 
     pub(crate) fn change(&mut self, now: u64) {

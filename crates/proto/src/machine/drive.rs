@@ -287,7 +287,7 @@ impl Machine {
             return false;
         }
         let effect = Effect::Subscribe { link: id, generation, verb: Verb::Clear, topics: Vec::new() };
-        let ticket = self.start(now, What::Clear(index, id), effect);
+        let ticket = self.start(now, What::Clear(index, id, generation), effect);
         self.shards[index].draining[position].clearing = Some(ticket);
         true
     }
@@ -301,6 +301,9 @@ impl Machine {
         }
         if shard.successor.is_some() || !shard.draining.is_empty() {
             shard.copies_until = now + window;
+        } else if shard.reads_late() {
+            shard.copies_until = now + window;
+            self.wake_at(now + window);
         } else if now >= shard.copies_until {
             shard.copies = None;
         } else {

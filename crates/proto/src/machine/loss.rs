@@ -274,7 +274,10 @@ impl Machine {
         self.cover(index, &confirmed, cx.now.wall);
         self.outbox.extend(socket.map(Output::Release));
         let refused: BTreeSet<TopicId> = self.shards[index].wanted.difference(&confirmed).copied().collect();
-        let record = self.ledger.lose(&refused, cx.now.wall, Reason::TopicRejected, Certainty::Certain);
+        // The old channel may have dropped them with a list it has not answered.
+        let unsure_since = old.as_ref().and_then(|old| old.subscriptions.unsure_since);
+        let from = unsure_since.unwrap_or(cx.now.wall).min(cx.now.wall);
+        let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
         self.notify_gaps(record);
         self.refresh_verdicts(index);
         if let Some(mut old) = old {

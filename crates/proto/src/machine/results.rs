@@ -30,7 +30,9 @@ impl Machine {
             (What::Open(index, link, socket), Outcome::Socket(result)) => {
                 self.open_done(cx, index, link, socket, result);
             }
-            (What::Clear(index, link), Outcome::Subscriptions(_)) => self.clear_done(index, link),
+            (What::Clear(index, link, generation), Outcome::Subscriptions(result)) => {
+                self.clear_done(cx, index, link, generation, result.err());
+            }
             // A result of another kind under this ticket: forged. The operation itself is still under way.
             (_, _) => {
                 self.operations.insert(ticket, started);
@@ -164,7 +166,21 @@ impl Machine {
         }
     }
 
-    fn clear_done(&mut self, index: ShardIndex, link: LinkId) {
+    fn clear_done(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        link: LinkId,
+        generation: Generation,
+        failure: Option<Failure>,
+    ) {
+        if let Some(failure) = failure {
+            let judgement = judge(Step::Subscribe, &failure);
+            if judgement.decision == Decision::Renew {
+                let report = ErrorReport::of(Step::Subscribe, &failure, &judgement);
+                self.token_refused(cx, generation, &report);
+            }
+        }
         let draining = &mut self.shards[index].draining;
         if let Some(position) = draining.iter().position(|drain| drain.link.id == link) {
             let drain = draining.remove(position);
