@@ -178,6 +178,13 @@ impl Link {
         self.subscriptions.proven < self.subscriptions.confirmations
     }
 
+    /// Since when a topic that is refused now may have been missing: since the last proof of life, or since the list
+    /// was sent that dropped it.
+    pub(crate) fn refused_since(&self, now: Now) -> u64 {
+        let sound_until = self.open().map_or(now.wall, OpenSocket::sound_until);
+        self.subscriptions.unsure_since.unwrap_or(now.wall).min(sound_until)
+    }
+
     /// The socket is no more; a reopened one must prove itself anew.
     pub(crate) fn socket_ended(&mut self) {
         self.socket = Socket::Closed;

@@ -274,9 +274,7 @@ impl Machine {
         self.cover(index, &confirmed, cx.now.wall);
         self.outbox.extend(socket.map(Output::Release));
         let refused: BTreeSet<TopicId> = self.shards[index].wanted.difference(&confirmed).copied().collect();
-        // The old channel may have dropped them with a list it has not answered.
-        let unsure_since = old.as_ref().and_then(|old| old.subscriptions.unsure_since);
-        let from = unsure_since.unwrap_or(cx.now.wall).min(cx.now.wall);
+        let from = old.as_ref().map_or(cx.now.wall, |old| old.refused_since(cx.now));
         let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
         self.notify_gaps(record);
         self.refresh_verdicts(index);

@@ -213,7 +213,7 @@ impl Machine {
             return;
         }
         let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
-        let from = link.subscriptions.unsure_since.unwrap_or(cx.now.wall).min(cx.now.wall);
+        let from = link.refused_since(cx.now);
         let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
         self.notify_gaps(record);
     }

@@ -44,7 +44,10 @@ fn run(world: &mut World, end: u64) {
     let wall = world.clock.now().wall;
     let known_until = world.known_until();
     world.truth.settle_all(wall, known_until);
-    proportion(world);
+    // Without pongs the world cannot tell when a topic is live.
+    if world.manners.answers_pings {
+        proportion(world);
+    }
     assert!(world.weather.phase != Phase::Storm || world.state() != ClientState::Failed, "failed in a storm");
     if world.dice.up_to(1) == 0 && !world.is_frozen() {
         world.close();

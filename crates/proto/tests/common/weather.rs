@@ -99,12 +99,13 @@ pub(crate) fn world(seed: u64, tiny: bool, fault: Option<Fault>) -> World {
     for name in NAMES {
         world.service.number(name);
     }
-    if dice.up_to(1) == 0 {
+    let (some, more) = (dice.up_to(3) as usize, dice.up_to(3) as usize);
+    // Not the only wanted one: a client of which every topic is refused at first fails (S4).
+    if dice.up_to(1) == 0 && more > 0 {
         world.service.forbidden.insert(dice.up_to(7) as u16);
     }
     world.weather.ever_forbidden = world.service.forbidden.clone();
     world.chaos = Some(tick);
-    let (some, more) = (dice.up_to(3) as usize, dice.up_to(3) as usize);
     world.subscribe(&NAMES[some..(some + 1 + more)]);
     world.connect();
     world.agenda.plan(world.clock.truth + 1, Item::Publish);
@@ -214,6 +215,8 @@ fn incident(world: &mut World, mild: bool) {
         (!open.is_empty()).then(|| open[world.dice.up_to(open.len() as u64 - 1) as usize]);
     let scale = world.weather.scale;
     let ms = |ms: u64| (ms * scale / 100).max(1);
+    // A pause that ends before the next deadline is not noticed; what it may hide is not promised.
+    let noticeable = ms(22_000).max(1_500);
     let choice = world.dice.up_to(if mild { 13 } else { 19 });
     world.note(|| format!("INCIDENT {choice} at {socket:?}"));
     let Some(socket) = socket else { return };
@@ -246,7 +249,7 @@ fn incident(world: &mut World, mild: bool) {
             }
         }
         8 => {
-            let length = world.dice.between(1, ms(20 * MINUTE));
+            let length = noticeable + world.dice.up_to(ms(20 * MINUTE));
             let asleep = world.dice.up_to(1) == 0;
             world.freeze(length, asleep);
         }
@@ -271,7 +274,7 @@ fn incident(world: &mut World, mild: bool) {
             world.rules.floor(super::world::API, floor);
         }
         14 => {
-            let length = world.dice.between(1, ms(3 * MINUTE));
+            let length = noticeable + world.dice.up_to(ms(3 * MINUTE));
             world.freeze(length, false);
             world.agenda.plan(world.clock.truth + length / 2, Item::Cut(socket));
         }
