@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) joined_at: Option<u64>,
     /// Since when it is proven alive.
     pub(crate) live_since: Option<u64>,
+    /// When it was last proven to carry what is confirmed, by the wall clock.
+    pub(crate) carries_since: u64,
     /// Times its channel was opened again after having been live.
     pub(crate) reopened: u32,
     /// Failed openings in a row.
@@ -145,6 +147,7 @@ impl Link {
             subscriptions: Subscriptions::default(),
             joined_at: None,
             live_since: None,
+            carries_since: 0,
             reopened: 0,
             failed_opens: 0,
         }

@@ -78,9 +78,9 @@ impl Machine {
         };
         let shard = &mut self.shards[index];
         let late = shard.copies.is_some() && shard.reads_late();
-        let Some((_, link)) = shard.by_socket(socket) else { return Disposition::Drop };
+        let Some((role, link)) = shard.by_socket(socket) else { return Disposition::Drop };
         let (id, joined_at) = (link.id, link.joined_at.unwrap_or(0));
-        let unproven = !link.is_live() || link.awaits_proof();
+        let unproven = role != Role::Draining && (!link.is_live() || link.awaits_proof());
         if let Some(window) = &mut shard.copies {
             let key = Key::of(topic, envelope.body);
             if !late {

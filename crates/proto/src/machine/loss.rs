@@ -128,7 +128,7 @@ impl Machine {
         }
         if was_live {
             self.counts.drops += 1;
-            if self.successor_takes_over(cx, index, &link, sound_until, &loss)
+            if self.successor_takes_over(index, &link, sound_until, &loss)
                 || self.survivor_takes_over(index, &link, sound_until, &loss)
             {
                 return self.discard(link);
@@ -158,7 +158,6 @@ impl Machine {
     /// A successor that is proven alive, though not of the youngest change, carries on with what it has.
     fn successor_takes_over(
         &mut self,
-        cx: &mut Context<'_>,
         index: ShardIndex,
         lost: &Link,
         sound_until: u64,
@@ -166,15 +165,16 @@ impl Machine {
     ) -> bool {
         let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else { return false };
         let confirmed = successor.subscriptions.confirmed.clone();
-        let only_lost: BTreeSet<TopicId> =
-            lost.subscriptions.confirmed.difference(&confirmed).copied().collect();
-        let record = self.ledger.lose(&only_lost, sound_until, loss.reason, Certainty::Certain);
+        let (socket, carries_since) = (successor.open().map(|open| open.id), successor.carries_since);
+        let is_missing = |id: &&TopicId| carries_since > sound_until || !confirmed.contains(*id);
+        let missing: BTreeSet<TopicId> =
+            lost.subscriptions.confirmed.iter().filter(is_missing).copied().collect();
+        let record = self.ledger.lose(&missing, sound_until, loss.reason, Certainty::Certain);
         self.notify_gaps(record);
-        let socket = successor.open().map(|open| open.id);
         let shard = &mut self.shards[index];
         shard.primary = Some(successor);
         shard.rotation_retry = Retry::default();
-        self.cover(index, &confirmed, cx.now.wall);
+        self.cover(index, &confirmed, carries_since);
         self.outbox.extend(socket.map(Output::Release));
         self.refresh_verdicts(index);
         true
@@ -227,8 +227,11 @@ impl Machine {
     /// A pong, or what stands for it, proves the confirmations up to this one.
     pub(super) fn proven(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, confirmation: u64) {
         let Some(link) = self.shards[index].link_mut(role) else { return };
-        link.subscriptions.proven =
-            link.subscriptions.proven.max(confirmation.min(link.subscriptions.confirmations));
+        let confirmation = confirmation.min(link.subscriptions.confirmations);
+        if confirmation > link.subscriptions.proven {
+            link.subscriptions.proven = confirmation;
+            link.carries_since = cx.now.wall;
+        }
         if link.awaits_proof() || link.subscriptions.confirmations == 0 {
             return;
         }
@@ -279,6 +282,7 @@ impl Machine {
         self.notify_gaps(record);
         self.refresh_verdicts(index);
         if let Some(mut old) = old {
+            self.outbox.extend(old.open().map(|open| Output::Release(open.id)));
             if let Some(request) = old.subscriptions.in_flight.take() {
                 self.cancel(request.ticket);
             }

@@ -284,7 +284,7 @@ impl Truth {
             }
         }
         for (sent, due, at) in std::mem::take(&mut topic.missing) {
-            if sent >= known_until {
+            if at >= known_until {
                 continue;
             }
             let next = merged.partition_point(|(_, to)| *to < sent);

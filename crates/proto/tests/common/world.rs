@@ -345,7 +345,7 @@ impl World {
         [self.agenda.next_at(), wake].into_iter().flatten().min()
     }
 
-    /// What was lost later cannot be known yet, by the wall clock: silence takes its time, and what is not read is
+    /// What was lost later cannot be known yet: silence takes its time, and what is not read is
     /// not judged.
     pub(crate) fn known_until(&self) -> u64 {
         let now = self.clock.truth;
@@ -353,7 +353,7 @@ impl World {
         let open = self.wires.by_id.values().filter(|wire| wire.open_here);
         let doubts = open.filter_map(|wire| wire.doubt).map(|(since, _)| since);
         let unread = doubts.chain(self.frozen.map(|(_, _, since)| since)).min();
-        self.clock.wall(unread.map_or(silence, |at| silence.min(at.saturating_sub(self.silence_ms))))
+        unread.map_or(silence, |at| silence.min(at.saturating_sub(self.silence_ms)))
     }
 
     pub(crate) fn state(&self) -> ClientState {
