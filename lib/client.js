@@ -64,7 +64,7 @@ class NotificationClient extends EventEmitter {
       () =>
         new NativeClient(
           JSON.stringify(read.core),
-          bell(this, (it) => it.#pump.ring()),
+          bell(this, NotificationClient.#ring),
         ),
     )
     this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs)
@@ -72,6 +72,11 @@ class NotificationClient extends EventEmitter {
     this.#tokens = { accessToken: read.accessToken, timeoutMs: read.requestTimeoutMs, error: undefined }
     this.#onRefreshToken = read.onRefreshToken
     if (read.signal) this.#closeOn(read.signal)
+  }
+
+  /** Not an arrow function of the constructor: that would hold the client. */
+  static #ring(client) {
+    client.#pump.ring()
   }
 
   get state() {
@@ -149,8 +154,10 @@ class NotificationClient extends EventEmitter {
   }
 
   stats() {
+    const { queue, ...stats } = JSON.parse(this.#native.stats())
+    const { delivered, waiting } = this.#pump
     const latency = this.#pump.latency.percentiles(Date.now())
-    return { ...JSON.parse(this.#native.stats()), state: this.state, latency }
+    return { ...stats, state: this.state, delivered, queue: { ...queue, events: queue.events + waiting }, latency }
   }
 
   health() {

@@ -86,6 +86,11 @@ class Pump {
     return this.#empty && this.#text === null && this.#returned.length === 0
   }
 
+  /** Events that were taken from the native queue and wait here. */
+  get waiting() {
+    return this.#returned.length + (this.#text === null ? 0 : this.#rows[0] - this.#next)
+  }
+
   /** From now on only controls are taken. */
   hold() {
     this.#holding = true

@@ -19,11 +19,7 @@ const TOKEN_OUTAGE = 0.03
 
 const FAULTS = [
   [0.05, 'the connection is reset', ({ sim }) => onSocket(sim, { kind: 'reset' })],
-  [
-    0.12,
-    'the server closes the socket with 1011',
-    ({ sim }) => onSocket(sim, { kind: 'close', code: 1011 }),
-  ],
+  [0.12, 'the server closes the socket with 1011', ({ sim }) => onSocket(sim, { kind: 'close', code: 1011 })],
   [
     0.18,
     'maintenance is announced: the socket closes soon',
