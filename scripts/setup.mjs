@@ -41,7 +41,11 @@ function isInstallNeeded() {
 function run(step, command, args) {
   const begin = Date.now()
   console.error(`setup: ${step} …`)
-  const { status } = spawnSync(command, args, { cwd: root, stdio: ['inherit', 2, 2], shell: process.platform === 'win32' })
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['inherit', 2, 2],
+    shell: process.platform === 'win32',
+  })
   if (status !== 0) fail(`${step} failed: ${command} ${args.join(' ')}`)
   console.error(`setup: ${step} done in ${((Date.now() - begin) / 1000).toFixed(1)} s`)
 }
