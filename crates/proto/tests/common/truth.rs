@@ -40,7 +40,8 @@ pub(crate) struct TopicTruth {
     pub(crate) status: Option<TopicState>,
     /// Counts from 1, at each new subscription; accounts are kept per epoch.
     epoch: u32,
-    live_once: bool,
+    /// By the wall clock.
+    live_since: Option<u64>,
     open_gap: Option<(String, u64)>,
     gaps: Vec<(u64, u64)>,
     missing: Vec<(u64, u64, u64)>,
@@ -93,26 +94,28 @@ impl Truth {
     pub(crate) fn unwant(&mut self, number: u16, wall: u64, known_until: u64) {
         self.settle_account(number, wall, known_until);
         let topic = self.topic(number);
-        (topic.wanted, topic.live_once, topic.status) = (false, false, None);
+        (topic.wanted, topic.live_since, topic.status) = (false, None, None);
         (topic.dark_since, topic.open_gap) = (None, None);
         topic.gaps.clear();
         topic.missing.clear();
     }
 
     /// From here on every event is owed to the user, or a gap.
-    pub(crate) fn is_live(&mut self, number: u16) {
+    pub(crate) fn is_live(&mut self, number: u16, wall: u64) {
         let topic = self.topic(number);
-        topic.live_once |= topic.wanted;
+        if topic.wanted {
+            topic.live_since.get_or_insert(wall);
+        }
     }
 
     pub(crate) fn was_live(&self, number: u16) -> bool {
-        self.topics.get(usize::from(number)).is_some_and(|topic| topic.live_once)
+        self.topics.get(usize::from(number)).is_some_and(|topic| topic.live_since.is_some())
     }
 
     /// Notes whether some channel carries the topic to us.
     pub(crate) fn carried(&mut self, number: u16, carried: bool, wall: u64) {
         let topic = self.topic(number);
-        if !topic.live_once {
+        if topic.live_since.is_none() {
             topic.dark_since = None;
             return;
         }
@@ -134,7 +137,7 @@ impl Truth {
         let number = self.published;
         let body = like.and_then(|like| self.events.get(&like)).map_or(number, |event| event.body);
         let account = self.topic(topic);
-        let epoch = if account.wanted && account.live_once { account.epoch } else { 0 };
+        let epoch = if account.wanted && account.live_since.is_some() { account.epoch } else { 0 };
         let entry = self.bodies.entry(body).or_default();
         entry.owed = (entry.published == 0 || entry.owed) && epoch > 0;
         entry.published += 1;
@@ -252,14 +255,16 @@ impl Truth {
                         !self.released.contains(number),
                         "P2.3: events of topic {number} were released before the end of their gap was told"
                     );
-                    self.gap_count += 1;
-                    if gap.certainty == Certainty::Certain {
-                        self.gap_ms += to - gap.from;
-                    }
                     let topic = self.topic(*number);
+                    let known = topic.live_since.is_some_and(|since| since <= gap.from);
+                    let counts = known && gap.certainty == Certainty::Certain;
                     topic.gaps.push((gap.from, to));
                     if topic.open_gap.as_ref().is_some_and(|(_, from)| *from == gap.from) {
                         topic.open_gap = None;
+                    }
+                    if counts {
+                        self.gap_count += 1;
+                        self.gap_ms += to - gap.from;
                     }
                 }
             }
@@ -299,7 +304,9 @@ impl Truth {
         if let Some(since) = topic.dark_since.replace(wall) {
             self.dark_ms += wall.saturating_sub(since);
         }
-        if let Some((_, from)) = self.topics[usize::from(number)].open_gap {
+        let topic = &self.topics[usize::from(number)];
+        let open = topic.open_gap.as_ref().map(|(_, from)| *from);
+        if let Some(from) = open.filter(|from| topic.live_since.is_some_and(|since| since <= *from)) {
             self.gap_ms += wall.saturating_sub(from);
             self.gap_count += 1;
         }

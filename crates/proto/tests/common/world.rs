@@ -986,8 +986,9 @@ impl World {
             .filter(|topic| self.asked.iter().all(|(other, asked)| *other == link || !asked.contains(topic)))
             .copied()
             .collect();
+        let wall = self.clock.now().wall;
         for topic in live {
-            self.truth.is_live(topic);
+            self.truth.is_live(topic, wall);
         }
     }
 
