@@ -142,6 +142,7 @@ impl Machine {
         if let Some(successor) = self.shards[index].successor.take() {
             self.shards[index].primary = Some(successor);
             self.shards[index].rotation_retry = Retry::default();
+            self.refresh_verdicts(index);
             return self.discard(link);
         }
         self.shards[index].retry.again(&self.config.backoff, suspended, now, cx.random);
