@@ -34,7 +34,7 @@ impl Machine {
             return;
         }
         let first = subscriptions.synced.is_none();
-        if first && shard.wanted.is_empty() {
+        if first && shard.wanted.is_empty() && subscriptions.unsure_since.is_none() {
             return self.nothing_to_subscribe(index, role, revision);
         }
         let at = subscriptions.retry.at.max(if first || splitting { 0 } else { flush_at });
@@ -209,9 +209,6 @@ impl Machine {
     fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
         let shard = &self.shards[index];
         let Some(link) = &shard.primary else { return };
-        if link.subscriptions.synced.is_none() {
-            return;
-        }
         let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
         let from = link.refused_since(cx.now);
         let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
