@@ -36,8 +36,8 @@ pub use delivery::Bell;
 pub use environment::Environment;
 pub use genesys_notifications_proto::{
     Backfilled, Certainty, ChannelStats, ClientState, ErrorCode, ErrorReport, Gap, GapStats, Governor,
-    GovernorConfig, LogLine, MachineStats, Notice, Now, Reason, RequestId, StateChange, TokenReason, Topic,
-    TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
+    GovernorConfig, LogLine, MachineStats, Notice, Now, Random, Reason, RequestId, SplitMix, StateChange,
+    TokenReason, Topic, TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
 };
 pub use options::{OptionError, Options};
 pub use shared::ProvidedToken;

@@ -36,6 +36,7 @@ fn it_gets_live_and_receives_events_in_order() {
     assert!(world.observer.gaps().is_empty());
 }
 
+// P9.1
 #[test]
 fn closing_says_goodbye_and_nothing_follows() {
     let mut world = World::live("", "");
@@ -58,6 +59,7 @@ fn closing_says_goodbye_and_nothing_follows() {
     assert_eq!(world.requests("createChannel").len(), 1);
 }
 
+// P9.2
 #[test]
 fn closing_while_connecting_ends_at_once() {
     for operation in ["token", "createChannel", "putSubscriptions", "upgrade"] {
@@ -83,6 +85,7 @@ fn closing_before_connecting_needs_no_thread() {
     assert_eq!(world.sim.log().requests.len(), 0);
 }
 
+// P9.3
 #[test]
 fn dropping_a_client_drops_its_sockets() {
     let World { sim, observer } = World::live("", "");
@@ -94,6 +97,7 @@ fn dropping_a_client_drops_its_sockets() {
     }
 }
 
+// P6.7, P2.1
 #[test]
 fn a_lost_socket_reopens_its_channel_once_and_then_makes_a_new_one() {
     let mut world = World::live("", "");
@@ -113,6 +117,7 @@ fn a_lost_socket_reopens_its_channel_once_and_then_makes_a_new_one() {
     world.until_events_flow();
 }
 
+// P2.3
 #[test]
 fn a_gap_is_told_before_the_first_event_after_it() {
     let mut world = World::live("", "");
@@ -149,6 +154,7 @@ fn a_gap_is_told_before_the_first_event_after_it() {
     }
 }
 
+// P6.7
 #[test]
 fn an_upgrade_refused_as_unknown_creates_a_new_channel() {
     for status in [404, 401, 403] {
@@ -164,6 +170,7 @@ fn an_upgrade_refused_as_unknown_creates_a_new_channel() {
     }
 }
 
+// P6.6
 #[test]
 fn a_token_refused_while_subscribing_is_renewed_once() {
     let mut world = World::new("", "");
@@ -176,6 +183,7 @@ fn a_token_refused_while_subscribing_is_renewed_once() {
     world.until_events_flow();
 }
 
+// S1, P8.1
 #[test]
 fn wrong_credentials_fail_with_a_reason_and_end() {
     let sim = genesys_notifications_sim::Simulator::start(
@@ -195,6 +203,7 @@ fn wrong_credentials_fail_with_a_reason_and_end() {
     assert!(told.contains("InvalidCredentials") && !told.contains("canary"), "{told}");
 }
 
+// P6.3
 #[test]
 fn a_retry_after_is_never_undercut() {
     for (operation, is_date) in [("createChannel", false), ("token", false), ("putSubscriptions", true)] {
@@ -217,6 +226,7 @@ fn a_retry_after_is_never_undercut() {
     }
 }
 
+// P1.3
 #[test]
 fn a_stalled_socket_is_noticed_within_the_silence_and_a_second() {
     let mut world = World::live("", "");
@@ -230,6 +240,7 @@ fn a_stalled_socket_is_noticed_within_the_silence_and_a_second() {
     assert!(world.sim.log().sockets[0].pings >= 1 || world.sim.log().sockets[0].stalled_at.is_some());
 }
 
+// P1.1, P1.2
 #[test]
 fn heartbeats_alone_keep_a_socket_and_a_quiet_one_is_kept_by_pings() {
     let mut world = World::live(r#"{"heartbeatMs":100000}"#, "");
@@ -238,6 +249,7 @@ fn heartbeats_alone_keep_a_socket_and_a_quiet_one_is_kept_by_pings() {
     assert_eq!(world.observer.client.state(), ClientState::Connected);
 }
 
+// P6.6
 #[test]
 fn one_token_request_is_in_flight_at_most() {
     let mut world = World::new(r#"{"heartbeatMs":200,"tokenLifeMs":400}"#, "");
@@ -250,6 +262,7 @@ fn one_token_request_is_in_flight_at_most() {
     assert!(world.requests("token").iter().all(|request| request.concurrent == Some(1)));
 }
 
+// P7.1
 #[test]
 fn topics_come_and_go_and_one_bad_one_harms_no_other() {
     let bad = "v2.users.00000000-0000-4000-8000-000000000003.presence";
@@ -282,6 +295,7 @@ fn topics_come_and_go_and_one_bad_one_harms_no_other() {
     world.until("only one is left", |world| world.observer.client.topics().len() == 1);
 }
 
+// P1.5
 #[test]
 fn a_jump_of_the_wall_clock_is_noticed_within_five_seconds_and_the_socket_asked() {
     #[derive(Default)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{Told, World};
 use genesys_notifications_client::{ClientState, Control, Notice, Reason};
 
+// P3, P5.1
 #[test]
 fn twenty_rotations_at_500_events_a_second_lose_nothing_and_repeat_nothing() {
     let sim = r#"{"heartbeatMs":200,"rateLimit":1000000,"correlationPerDelivery":true}"#;
@@ -45,6 +46,7 @@ fn twenty_rotations_at_500_events_a_second_lose_nothing_and_repeat_nothing() {
     assert!(published >= 1_200);
 }
 
+// P5.2
 #[test]
 fn real_repeats_are_delivered() {
     let mut world = World::live("", "");
@@ -54,6 +56,7 @@ fn real_repeats_are_delivered() {
     world.until("ten", |world| world.observer.events().len() == 10);
 }
 
+// P4.1, P1.6
 #[test]
 fn pausing_loses_nothing_and_survives_a_long_stall_of_the_consumer() {
     let mut world = World::live("", r#"{"queue":{"maxEvents":100}}"#);
@@ -76,6 +79,7 @@ fn pausing_loses_nothing_and_survives_a_long_stall_of_the_consumer() {
     assert_eq!(world.observer.client.stats().dropped, 0);
 }
 
+// P4.1, P2.7
 #[test]
 fn drops_are_counted_exactly_and_told_before_what_follows_them() {
     for policy in ["dropOldest", "dropNewest"] {

@@ -6,6 +6,7 @@ mod common;
 use common::World;
 use genesys_notifications_client::{ClientState, ErrorCode, Reason};
 
+// P9.4, P2.6
 #[test]
 fn frames_that_cannot_be_read_are_reported_as_gaps_and_the_socket_stays() {
     for action in [r#"{"kind":"binary"}"#, r#"{"kind":"garbage"}"#, r#"{"kind":"deep","levels":100000}"#] {
@@ -21,6 +22,7 @@ fn frames_that_cannot_be_read_are_reported_as_gaps_and_the_socket_stays() {
     }
 }
 
+// P9.4
 #[test]
 fn frames_that_break_the_protocol_cost_the_socket_and_nothing_else() {
     for action in [r#"{"kind":"invalidUtf8"}"#, r#"{"kind":"oversize","bytes":5242880}"#] {
@@ -36,6 +38,7 @@ fn frames_that_break_the_protocol_cost_the_socket_and_nothing_else() {
     }
 }
 
+// P9.4, P4.1
 #[test]
 fn a_flood_of_large_and_broken_frames_is_survived_in_bounded_memory() {
     let mut world = World::live("", r#"{"queue":{"maxBytes":1048576,"onFull":"dropOldest"}}"#);
@@ -62,6 +65,7 @@ fn a_flood_of_large_and_broken_frames_is_survived_in_bounded_memory() {
     world.until_events_flow();
 }
 
+// P8.2
 #[test]
 fn a_connect_uri_elsewhere_is_never_dialled_and_never_shown() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -88,6 +92,7 @@ fn a_connect_uri_elsewhere_is_never_dialled_and_never_shown() {
     }
 }
 
+// P8.2
 #[test]
 fn redirects_are_failures_and_are_not_followed() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

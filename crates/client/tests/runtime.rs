@@ -10,6 +10,7 @@ use common::World;
 use genesys_notifications_client::ClientState;
 
 // One test, because the threads are counted for the whole process.
+// P9.2, P9.3
 #[test]
 fn all_clients_share_one_thread_that_goes_with_the_last_of_them() {
     let mut first = World::new("", "");

@@ -9,6 +9,7 @@ use genesys_notifications_sim::{SimOptions, Simulator};
 
 const SECRET: &str = "canary-secret/with+odd=characters";
 
+// P8.1
 #[test]
 fn no_secret_is_in_anything_the_client_tells() {
     let sim = Simulator::start(
@@ -61,6 +62,7 @@ fn no_secret_is_in_anything_the_client_tells() {
     }
 }
 
+// P8.1
 #[test]
 fn options_that_cannot_be_read_are_refused_without_their_secrets() {
     for json in [

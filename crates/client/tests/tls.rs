@@ -14,6 +14,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+// P8.2
 #[test]
 fn a_private_authority_is_trusted_where_it_was_given() {
     let authority = Authority::new();
@@ -26,6 +27,7 @@ fn a_private_authority_is_trusted_where_it_was_given() {
     }
 }
 
+// P8.2
 #[test]
 fn an_unknown_authority_and_a_wrong_name_are_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
