@@ -120,6 +120,8 @@ pub(crate) struct InFlight {
     pub(crate) ticket: Ticket,
     pub(crate) revision: u64,
     pub(crate) generation: Generation,
+    /// `Subscriptions::unsure_since` before this request.
+    pub(crate) unsure_before: Option<u64>,
     pub(crate) batch: Batch,
 }
 

@@ -128,6 +128,7 @@ impl Machine {
         }
         if was_live {
             self.counts.drops += 1;
+            self.doubt_list(&link, sound_until);
             if self.successor_takes_over(index, &link, sound_until, &loss)
                 || self.survivor_takes_over(index, &link, sound_until, &loss)
             {
@@ -154,6 +155,17 @@ impl Machine {
         } else {
             self.discard(link);
         }
+    }
+
+    /// A list that was never answered may have dropped topics, a part of a split list surely has.
+    fn doubt_list(&mut self, link: &Link, sound_until: u64) {
+        let Some(since) = link.subscriptions.unsure_since.filter(|since| *since < sound_until) else { return };
+        let covered = |id: &TopicId| self.ledger.is_covered(*id);
+        let topics: BTreeSet<TopicId> =
+            link.subscriptions.confirmed.iter().copied().filter(covered).collect();
+        let record =
+            self.ledger.blemish(topics, since, sound_until, Reason::TopicRejected, Certainty::Possible);
+        self.notify_gaps(record);
     }
 
     /// A successor that is proven alive, though not of the youngest change, carries on with what it has.

@@ -61,8 +61,10 @@ impl Machine {
         let shard = &mut self.shards[index];
         shard.changed = None;
         if let Some(link) = shard.link_mut(role) {
+            let unsure_before = link.subscriptions.unsure_since;
             link.subscriptions.unsure_since.get_or_insert(cx.now.wall);
-            link.subscriptions.in_flight = Some(InFlight { ticket, revision, generation, batch });
+            link.subscriptions.in_flight =
+                Some(InFlight { ticket, revision, generation, unsure_before, batch });
         }
     }
 
@@ -225,6 +227,11 @@ impl Machine {
     ) {
         let judgement = judge(Step::Subscribe, failure);
         let report = ErrorReport::of(Step::Subscribe, failure, &judgement);
+        // Refused, so not carried out; after anything else the service may have changed the list.
+        let refused = failure.status().is_some_and(|status| (400..500).contains(&status) && status != 408);
+        if let (true, Some(link)) = (refused, self.shards[index].link_mut(role)) {
+            link.subscriptions.unsure_since = request.unsure_before;
+        }
         match judgement.decision {
             Decision::Split => return self.split(cx, index, role, request, failure),
             Decision::Recreate => {

@@ -65,6 +65,8 @@ pub(crate) struct Truth {
     pub(crate) missed: u64,
     pub(crate) copies: u64,
     gap_ids: BTreeMap<String, u64>,
+    /// Stretches of the wall clock that never were: it was set forward.
+    pub(crate) unreal: Vec<(u64, u64)>,
     /// Topics of which held events were released during this call of the machine.
     released: BTreeSet<u16>,
 }
@@ -123,7 +125,7 @@ impl Truth {
             (None, false) => topic.dark_since = Some(wall),
             (Some(since), true) => {
                 topic.dark_since = None;
-                self.dark_ms += wall.saturating_sub(since);
+                self.dark_ms += self.real_ms(since, wall);
             }
             _ => {}
         }
@@ -264,7 +266,7 @@ impl Truth {
                     }
                     if counts {
                         self.gap_count += 1;
-                        self.gap_ms += to - gap.from;
+                        self.gap_ms += self.real_ms(gap.from, to);
                     }
                 }
             }
@@ -302,14 +304,19 @@ impl Truth {
             );
         }
         if let Some(since) = topic.dark_since.replace(wall) {
-            self.dark_ms += wall.saturating_sub(since);
+            self.dark_ms += self.real_ms(since, wall);
         }
         let topic = &self.topics[usize::from(number)];
         let open = topic.open_gap.as_ref().map(|(_, from)| *from);
         if let Some(from) = open.filter(|from| topic.live_since.is_some_and(|since| since <= *from)) {
-            self.gap_ms += wall.saturating_sub(from);
+            self.gap_ms += self.real_ms(from, wall);
             self.gap_count += 1;
         }
+    }
+
+    fn real_ms(&self, from: u64, to: u64) -> u64 {
+        let unreal = self.unreal.iter().map(|(begin, end)| to.min(*end).saturating_sub(from.max(*begin)));
+        to.saturating_sub(from).saturating_sub(unreal.sum())
     }
 
     pub(crate) fn settle_all(&mut self, wall: u64, known_until: u64) {

@@ -253,7 +253,7 @@ fn incident(world: &mut World, mild: bool) {
             let asleep = world.dice.up_to(1) == 0;
             world.freeze(length, asleep);
         }
-        9 => world.clock.step_wall(ms(3_600_000)),
+        9 => world.step_wall(ms(3_600_000)),
         10 => {
             let length = world.dice.between(1, ms(5 * MINUTE));
             world.pause(socket, length);

@@ -370,6 +370,12 @@ impl World {
         }
     }
 
+    pub(crate) fn step_wall(&mut self, ms: u64) {
+        let wall = self.clock.now().wall;
+        self.truth.unreal.push((wall, wall + ms));
+        self.clock.step_wall(ms);
+    }
+
     pub(crate) fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
