@@ -40,6 +40,11 @@ pub(crate) fn check(text: &str, allowed: &Streaming) -> Result<Url, Failure> {
                 return Err(refuse("its host is not the region's streaming host"));
             }
         }
+        Streaming::Loopback => {
+            if !matches!(url.scheme(), "ws" | "wss") || !is_loopback(&url) {
+                return Err(refuse("region.api is on loopback, and it is not"));
+            }
+        }
         Streaming::Exact(base) => {
             if url.scheme() != base.scheme() {
                 return Err(refuse("its scheme is not that of region.streaming"));
@@ -142,6 +147,16 @@ mod tests {
             "wss://127.0.0.1:4000/channels/a",
         ] {
             assert!(check(text, &local).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_api_on_loopback_may_stream_from_loopback_only() {
+        for text in ["ws://127.0.0.1:4000/channels/a", "wss://localhost:1/channels/a", "ws://[::1]:4000/a"] {
+            assert!(check(text, &Streaming::Loopback).is_ok(), "{text}");
+        }
+        for text in ["ws://10.0.0.1/channels/a", "http://127.0.0.1/channels/a", "ws://127.0.0.1.evil.com/a"] {
+            assert!(check(text, &Streaming::Loopback).is_err(), "{text}");
         }
     }
 }

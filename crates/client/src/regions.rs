@@ -26,6 +26,8 @@ pub(crate) enum Streaming {
     Environment(String),
     /// Exactly this scheme, host and port.
     Exact(Url),
+    /// Anywhere on this machine: the API is on loopback, and nobody said where its streaming host is.
+    Loopback,
 }
 
 /// `region` when it is not a name.
@@ -66,12 +68,14 @@ impl Endpoints {
 
     /// By explicit base URLs: `https` (`http` for loopback), with path prefixes where a gateway needs them.
     ///
-    /// Without `streaming` it is derived from an api host `api.X` as `X`; any other api host needs it.
+    /// Without `streaming` it is derived from an api host `api.X` as `X`, and from loopback as loopback; any other api
+    /// host needs it.
     pub(crate) fn of_hosts(hosts: &Hosts) -> Result<Self, OptionError> {
         let login = base_url(&hosts.login, "region.login", "https", "http")?;
         let api = base_url(&hosts.api, "region.api", "https", "http")?;
         let streaming = match &hosts.streaming {
             Some(text) => Streaming::Exact(base_url(text, "region.streaming", "wss", "ws")?),
+            None if is_loopback(&api) => Streaming::Loopback,
             None => match api.host() {
                 Some(Host::Domain(host))
                     if host.strip_prefix("api.").is_some_and(|rest| rest.contains('.')) =>
@@ -262,7 +266,9 @@ mod tests {
     fn streaming_is_derived_from_the_api_host_where_possible() {
         let endpoints = hosts("https://login.usw2.pure.cloud", "https://api.usw2.pure.cloud", None).unwrap();
         assert_eq!(endpoints.streaming, Streaming::Environment("usw2.pure.cloud".into()));
-        for api in ["https://gateway.example.com", "https://api.com", "http://127.0.0.1:8080"] {
+        let local = hosts("http://127.0.0.1:8080", "http://127.0.0.1:8080", None).unwrap();
+        assert_eq!(local.streaming, Streaming::Loopback);
+        for api in ["https://gateway.example.com", "https://api.com"] {
             let error = hosts("https://login.example.com", api, None).unwrap_err();
             assert_eq!(error.path, "region.streaming", "{api}");
         }
