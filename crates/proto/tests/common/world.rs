@@ -131,10 +131,9 @@ pub(crate) struct World {
     pub(crate) ends_now: bool,
     /// The process does not run until then; whether the monotonic clock stands still meanwhile, and since when.
     frozen: Option<(u64, bool, u64)>,
+    thawed_at: u64,
     /// Nothing arrived anywhere before.
     stalled_until: u64,
-    /// A pause too short for the machine to notice ended then.
-    pub(crate) healthy_since: u64,
     pub(crate) calls: u64,
     /// Whether the scenario is about credentials that are no good.
     pub(crate) may_fail: bool,
@@ -182,8 +181,8 @@ impl World {
             ending: None,
             ends_now: false,
             frozen: None,
+            thawed_at: 0,
             stalled_until: 0,
-            healthy_since: 0,
             calls: 0,
             may_fail: true,
             trace: None,
@@ -382,6 +381,7 @@ impl World {
 
     fn thaw(&mut self) {
         let Some((_, asleep, since)) = self.frozen.take() else { return };
+        self.thawed_at = self.clock.truth;
         let paused = self.clock.truth - since;
         if asleep {
             self.clock.sleep(paused);
@@ -664,7 +664,9 @@ impl World {
     }
 
     fn arrive(&mut self, socket: SocketId, cargo: Cargo) {
-        let frozen = self.frozen;
+        // What waited during a pause is read first.
+        let (frozen, now) = (self.frozen, self.clock.truth);
+        let thawing = self.thawed_at == now;
         let item = Item::Read(socket, cargo);
         let Some(wire) = self.wires.of(socket) else { return self.lose(&item) };
         if wire.dead || !(wire.open_here || wire.opening) {
@@ -674,6 +676,8 @@ impl World {
             wire.unread.push_back(item);
         } else if let Some((until, ..)) = frozen {
             self.agenda.plan(until, item);
+        } else if thawing {
+            self.agenda.plan(now, item);
         } else if let Item::Read(socket, cargo) = item {
             self.read(socket, cargo);
         }
@@ -839,7 +843,7 @@ impl World {
         }
         self.tell(Input::Paused(socket, false));
         for item in unread {
-            self.agenda.plan(self.clock.truth, item);
+            self.happen(item);
         }
     }
 
