@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use genesys_notifications_proto::{Failure, HttpFailure, NetworkKind};
+use genesys_notifications_proto::{Failure, NetworkKind};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -21,7 +21,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::{Host, Url};
 
 use crate::connect_uri;
-use crate::http::{Meta, io_kind, snippet};
+use crate::http::{Answer, Meta, io_kind};
 use crate::regions::Streaming;
 use crate::secret::{Secret, Secrets};
 
@@ -151,14 +151,8 @@ fn upgrade_failure(error: &Error, wall_ms: u64, secrets: &Secrets) -> Failure {
     match error {
         Error::Http(response) => {
             let meta = Meta::read(response.headers(), wall_ms, secrets);
-            let body = response.body().as_deref().and_then(snippet);
-            Failure::Http(HttpFailure {
-                status: response.status().as_u16(),
-                code: None,
-                message: body.map(|body| secrets.scrub(&body)).filter(|body| !body.is_empty()),
-                retry_after_ms: meta.retry_after_ms,
-                correlation_id: meta.correlation_id,
-            })
+            let body = response.body().clone().unwrap_or_default();
+            Answer { status: response.status().as_u16(), meta, body }.failure(secrets)
         }
         Error::Io(error) => io_failure(error, secrets),
         Error::ConnectionClosed | Error::AlreadyClosed => Failure::Network {
