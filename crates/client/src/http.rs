@@ -144,7 +144,7 @@ impl RateLimit {
 }
 
 /// The beginning of a body as text; scrubbed later, so it is longer than what will be shown.
-fn snippet(body: &[u8]) -> Option<String> {
+pub(crate) fn snippet(body: &[u8]) -> Option<String> {
     let start = &body[..body.len().min(16 << 10)];
     let text = String::from_utf8_lossy(start).trim().to_owned();
     (!text.is_empty()).then_some(text)
