@@ -60,13 +60,7 @@ class NotificationClient extends EventEmitter {
   constructor(options) {
     super({ captureRejections: true })
     const read = readOptions(options)
-    this.#native = native(
-      () =>
-        new NativeClient(
-          JSON.stringify(read.core),
-          bell(this, NotificationClient.#ring),
-        ),
-    )
+    this.#native = native(() => new NativeClient(JSON.stringify(read.core), bell(this, NotificationClient.#ring)))
     this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs)
     this.#reporter = new Reporter(read.logger)
     this.#tokens = { accessToken: read.accessToken, timeoutMs: read.requestTimeoutMs, error: undefined }
@@ -378,6 +372,7 @@ class NotificationClient extends EventEmitter {
 
   #end() {
     this.#pump.stop(this.#isClosing ? undefined : this.#failure)
+    this.#native = remains(this.#native)
     this.#refuseWaiting()
     clearInterval(this.#keepAlive)
     this.#stopListening?.()
@@ -434,6 +429,13 @@ function bell(client, ring) {
     const target = weak.deref()
     if (target !== undefined) ring(target)
   }
+}
+
+/** What can still be asked when the native client is gone. */
+function remains(native) {
+  const [topics, gaps, stats] = [native.topics(), native.gaps(), native.stats()]
+  native.release()
+  return { topics: () => topics, gaps: () => gaps, stats: () => stats }
 }
 
 function native(call) {

@@ -11,8 +11,12 @@ pub(crate) struct JsBell(Ring);
 
 impl JsBell {
     pub(crate) fn new(ring: &Function<'_, (), ()>) -> napi::Result<Self> {
-        let ring =
-            ring.build_threadsafe_function().callee_handled::<false>().weak::<true>().max_queue_size::<1>().build()?;
+        let ring = ring
+            .build_threadsafe_function()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .max_queue_size::<1>()
+            .build()?;
         Ok(Self(ring))
     }
 }

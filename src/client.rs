@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use genesys_notifications_client::{Batch, Client, Options, ProvidedToken, TopicChange};
 use napi::bindgen_prelude::{Float64ArraySlice, Function};
@@ -17,8 +17,8 @@ const HEADER: usize = 2;
 /// open.
 #[napi]
 pub struct NativeClient {
-    client: Arc<Client>,
-    hand: Mutex<Hand>,
+    client: RefCell<Option<Arc<Client>>>,
+    hand: RefCell<Hand>,
 }
 
 /// What is used again from one drain to the next.
@@ -38,31 +38,39 @@ impl NativeClient {
         let bell = Arc::new(JsBell::new(&bell).map_err(internal)?);
         let client = Arc::new(Client::new(options, bell).map_err(|error| invalid(&error))?);
         close_with(env, &client).map_err(internal)?;
-        Ok(Self { client, hand: Mutex::default() })
+        Ok(Self { client: RefCell::new(Some(client)), hand: RefCell::default() })
     }
 
     /// Starts connecting.
     #[napi(catch_unwind)]
     pub fn connect(&self) -> Result<()> {
-        self.client.connect().map_err(internal)
+        self.client()?.connect().map_err(internal)
     }
 
     /// Closes every socket and stops for ever.
     #[napi(catch_unwind)]
-    pub fn close(&self) {
-        self.client.close();
+    pub fn close(&self) -> Result<()> {
+        self.client()?.close();
+        Ok(())
+    }
+
+    /// Frees what it holds, once it has ended: JavaScript collects so small an object late. No other call succeeds after it.
+    #[napi(catch_unwind)]
+    pub fn release(&self) {
+        self.client.take();
+        self.hand.take();
     }
 
     /// Replaces every channel, overlapped; a `settled` control brings the number back.
     #[napi(catch_unwind)]
-    pub fn rotate(&self) -> f64 {
-        self.client.rotate() as f64
+    pub fn rotate(&self) -> Result<f64> {
+        Ok(self.client()?.rotate() as f64)
     }
 
     /// Drops every socket and starts again on new channels; a `settled` control brings the number back.
     #[napi(catch_unwind)]
-    pub fn reconnect(&self) -> f64 {
-        self.client.reconnect() as f64
+    pub fn reconnect(&self) -> Result<f64> {
+        Ok(self.client()?.reconnect() as f64)
     }
 
     /// Changes the wanted topics; a `settled` control brings the number back.
@@ -74,44 +82,53 @@ impl NativeClient {
             "replace" => TopicChange::Replace,
             other => return Err(internal(format!("no such change: {other}"))),
         };
-        let request = self.client.request_topics(change, &names).map_err(|error| invalid(&error))?;
+        let request = self.client()?.request_topics(change, &names).map_err(|error| invalid(&error))?;
         Ok(request as f64)
     }
 
     /// Answers a `tokenRequest` control: with a token, or with the words of what went wrong.
     #[napi(catch_unwind)]
-    pub fn provide_token(&self, ticket: f64, token: Option<String>, expires_in_ms: Option<f64>, error: Option<String>) {
+    pub fn provide_token(
+        &self,
+        ticket: f64,
+        token: Option<String>,
+        expires_in_ms: Option<f64>,
+        error: Option<String>,
+    ) {
         let answer = match token {
             Some(access_token) => {
                 Ok(ProvidedToken { access_token, expires_in_ms: expires_in_ms.map(|ms| ms as u64) })
             }
             None => Err(error.unwrap_or_default()),
         };
-        self.client.provide_token(ticket as u64, answer);
+        // An answer may come after the end.
+        if let Ok(client) = self.client() {
+            client.provide_token(ticket as u64, answer);
+        }
     }
 
     /// Statuses of the wanted topics, as JSON.
     #[napi(catch_unwind)]
     pub fn topics(&self) -> Result<String> {
-        json(&self.client.topics())
+        json(&self.client()?.topics())
     }
 
     /// Every gap so far, as JSON.
     #[napi(catch_unwind)]
     pub fn gaps(&self) -> Result<String> {
-        json(&self.client.gaps())
+        json(&self.client()?.gaps())
     }
 
     /// Numbers, as JSON.
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<String> {
-        json(&self.client.stats())
+        json(&self.client()?.stats())
     }
 
     /// What the caller is told beside events, as a JSON array; null if there is nothing.
     #[napi(catch_unwind)]
     pub fn take_controls(&self) -> Result<Option<String>> {
-        let controls = self.client.take_controls();
+        let controls = self.client()?.take_controls();
         if controls.is_empty() { Ok(None) } else { json(&controls).map(Some) }
     }
 
@@ -124,9 +141,9 @@ impl NativeClient {
         max_events: u32,
         max_bytes: u32,
     ) -> Result<Option<JsString<'env>>> {
-        let mut hand = self.hand();
+        let mut hand = self.hand.borrow_mut();
         let Hand { batch, announced, names } = &mut *hand;
-        self.client.drain(batch, max_events as usize, max_bytes as usize);
+        self.client()?.drain(batch, max_events as usize, max_bytes as usize);
         *announced += batch.names.len();
         names.append(&mut batch.names);
         if batch.is_empty() {
@@ -144,11 +161,11 @@ impl NativeClient {
     /// Names announced since the last call, in the order of their numbers.
     #[napi(catch_unwind)]
     pub fn take_names(&self) -> Vec<String> {
-        std::mem::take(&mut self.hand().names)
+        std::mem::take(&mut self.hand.borrow_mut().names)
     }
 
-    fn hand(&self) -> std::sync::MutexGuard<'_, Hand> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn client(&self) -> Result<Arc<Client>> {
+        self.client.borrow().clone().ok_or_else(|| internal("the client was released"))
     }
 }
 

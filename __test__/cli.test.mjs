@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+import { TOPIC, simulator, until } from './support/world.mjs'
+
+const CLI = fileURLToPath(new URL('../bin/genesys-cloud-notifications.js', import.meta.url))
+const COMMANDS = ['demo', 'listen', 'doctor', 'topics', 'plan', 'simulate', 'replay', 'report']
+
+function start(args, env = {}) {
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GENESYS_')))
+  const child = spawn(process.execPath, [CLI, ...args], { env: { ...clean, ...env } })
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr']) child[name].on('data', (chunk) => (said[name] += chunk))
+  const ended = once(child, 'close').then(([code]) => ({ code, ...said }))
+  return { child, said, ended }
+}
+
+const run = (args, env) => start(args, env).ended
+
+const environment = ({ urls, credentials }) => ({
+  GENESYS_LOGIN_URL: urls.login,
+  GENESYS_API_URL: urls.api,
+  GENESYS_STREAMING_URL: urls.streaming,
+  GENESYS_CLIENT_ID: credentials.clientId,
+  GENESYS_CLIENT_SECRET: credentials.clientSecret,
+})
+
+test('every command explains itself', async () => {
+  const overview = await run(['--help'])
+  assert.equal(overview.code, 0)
+  for (const command of COMMANDS) {
+    assert.match(overview.stdout, new RegExp(`^  ${command} `, 'm'))
+    const { code, stdout } = await run([command, '--help'])
+    assert.equal(code, 0, command)
+    assert.match(stdout, new RegExp(`^genesys-cloud-notifications ${command}`))
+  }
+  assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+test('a wrong command line ends with 2 and says why on stderr', async () => {
+  const wrong = [
+    [[], /./],
+    [['listne'], /did you mean "listen"/],
+    [['listen'], /at least one topic/],
+    [['listen', TOPIC], /GENESYS_REGION/],
+    [['listen', TOPIC, '--region', 'us-east-1'], /GENESYS_CLIENT_ID/],
+    [['listen', TOPIC, '--login-url', 'http://127.0.0.1:1'], /together/],
+    [['listen', 'nope', '--region', 'us-east-1', '--client-id', 'i', '--client-secret', 's'], /topics\[0\]/],
+    [['listen', TOPIC, '--region', 'mars', '--client-id', 'i', '--client-secret', 's'], /known regions/],
+    [['plan'], /at least one topic/],
+    [['plan', 'v2.users.{id}.presence'], /placeholder/],
+    [['simulate', '--rate', 'many'], /--rate must be/],
+    [['simulate', '--options', '{'], /not JSON/],
+    [['simulate', '--options', '{"heartbeatMs":0}'], /heartbeatMs/],
+    [['demo', '--seconds', '0'], /--seconds must be/],
+    [['topics', '--bogus'], /--bogus/],
+    [['replay'], /not in this version/],
+    [['report'], /not in this version/],
+  ]
+  for (const [args, words] of wrong) {
+    const { code, stdout, stderr } = await run(args)
+    assert.equal(code, 2, `${args}: ${stderr}`)
+    assert.match(args.length === 0 ? stdout : stderr, words, String(args))
+  }
+})
+
+test('topics searches offline, plan shows names and channels', async () => {
+  const found = await run(['topics', 'users', 'presence', '--json'])
+  assert.equal(found.code, 0)
+  assert.ok(JSON.parse(found.stdout).includes('v2.users.{id}.presence'))
+  assert.match((await run(['topics', 'Station'])).stdout, /^v2\.users\.\{id\}\.station$/m)
+  const plan = await run([
+    'plan',
+    'v2.users.u.presence',
+    'v2.users.u.station',
+    '--topics',
+    'v2.users.w.presence',
+    '--json',
+  ])
+  assert.deepEqual(JSON.parse(plan.stdout), {
+    topics: 3,
+    channels: 1,
+    requests: 3,
+    names: ['v2.users.u?presence&station', 'v2.users.w.presence'],
+  })
+})
+
+test('simulate and listen work together, and listen survives drops', async (t) => {
+  const simulate = start(['simulate', '--json', '--rate', '100'])
+  t.after(() => simulate.child.kill())
+  const [line] = await once(createInterface({ input: simulate.child.stdout }), 'line')
+  const { urls, credentials } = JSON.parse(line)
+  assert.deepEqual(
+    [Object.keys(urls), Object.keys(credentials)],
+    [
+      ['login', 'api', 'streaming'],
+      ['clientId', 'clientSecret'],
+    ],
+  )
+  const listen = start(['listen', TOPIC, '--json'], environment({ urls, credentials }))
+  await until(() => listen.said.stdout.split('\n').length > 20)
+  for (const text of listen.said.stdout.trim().split('\n').slice(0, 20)) assert.equal(JSON.parse(text).topicName, TOPIC)
+  assert.ok(listen.said.stderr.split('\n').some((text) => text.includes('"connected"')))
+  listen.child.kill('SIGINT')
+  assert.equal((await listen.ended).code, 0)
+  simulate.child.kill('SIGTERM')
+  assert.equal((await simulate.ended).code, 0)
+})
+
+test('listen survives drops, and says so on stderr', async (t) => {
+  const sim = await simulator(t)
+  sim.traffic({ ratePerSecond: 100, topics: [TOPIC] })
+  const { child, said, ended } = start(['listen', TOPIC], environment(sim))
+  await until(() => said.stdout.length > 0)
+  sim.fault({ match: { operation: 'socket' }, action: { kind: 'reset' } })
+  await until(() => /gap-1 closed/.test(said.stderr))
+  const before = said.stdout.length
+  await until(() => said.stdout.length > before)
+  child.kill('SIGTERM')
+  assert.equal((await ended).code, 0)
+})
+
+test('exit codes tell credentials, permission and network apart', async (t) => {
+  const sim = await simulator(t, { forbidden: [{ topic: TOPIC, missingPermissions: ['presence:view'] }] })
+  const env = environment(sim)
+  const wrongSecret = { ...env, GENESYS_CLIENT_SECRET: 'wrong' }
+  const noApi = { ...env, GENESYS_API_URL: 'http://127.0.0.1:1' }
+  const allowed = 'v2.users.u.station'
+  const table = [
+    [['listen', TOPIC], env, 4],
+    [['listen', allowed], wrongSecret, 3],
+    [['doctor', allowed], env, 0],
+    [['doctor', allowed, TOPIC], env, 4],
+    [['doctor', TOPIC], env, 4],
+    [['doctor', allowed], wrongSecret, 3],
+    [['doctor', allowed, '--seconds', '1'], noApi, 5],
+    [['doctor'], env, 0],
+  ]
+  for (const [args, variables, expected] of table) {
+    const { code, stdout, stderr } = await run(args, variables)
+    assert.equal(code, expected, `${args}\n${stdout}${stderr}`)
+  }
+  const { stdout } = await run(['doctor', allowed, TOPIC, '--json'], env)
+  const steps = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.deepEqual(
+    steps.map(({ step, ok }) => [step, ok]),
+    [
+      ['options', true],
+      ['token', true],
+      ['channel', true],
+      ['topics', true],
+      ['socket', true],
+      ['topic', false],
+      [undefined, undefined],
+    ],
+  )
+  assert.deepEqual(steps.at(-2).missingPermissions, ['presence:view'])
+  assert.match((await run(['doctor', allowed], wrongSecret)).stdout, /region/)
+})
+
+test('the demo accounts for every event, and its last line says so', async () => {
+  const { code, stdout } = await run(['demo', '--seconds', '8', '--json'])
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const { summary } = lines.at(-1)
+  assert.equal(code, 0, JSON.stringify(summary))
+  assert.equal(summary.unreportedLoss, 0)
+  assert.equal(summary.duplicates, 0)
+  assert.equal(summary.delivered + summary.reportedLoss, summary.events)
+  for (const type of ['note', 'fault', 'state', 'gap', 'rate'])
+    assert.ok(
+      lines.some((line) => line.type === type),
+      type,
+    )
+})
+
+test('the demo listens to the configured service instead, and is readable', async (t) => {
+  const sim = await simulator(t)
+  sim.traffic({ ratePerSecond: 100, topics: [TOPIC] })
+  const { code, stdout } = await run(['demo', '--seconds', '2'], { ...environment(sim), GENESYS_TOPICS: TOPIC })
+  assert.equal(code, 0)
+  assert.match(stdout, /the real service, 1 topics/)
+  assert.match(stdout, /connected {5,}\d+ events\/s/)
+  assert.match(stdout, /unreported\s+unknown/)
+})

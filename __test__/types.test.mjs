@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+import ts from 'typescript'
+
+import * as main from '../index.js'
+import { BY_CODE } from '../lib/errors.js'
+import * as simulator from '../simulator.js'
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+const files = { 'index.d.ts': main.default, 'simulator.d.ts': simulator.default }
+const program = ts.createProgram(Object.keys(files).map(path), {
+  target: ts.ScriptTarget.ES2022,
+  lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+  types: ['node'],
+  strict: true,
+})
+const checker = program.getTypeChecker()
+
+const exportsOf = (file) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(path(file))))
+const isValue = (symbol) => (symbol.flags & ts.SymbolFlags.Value) !== 0
+const nameOf = ({ name }) => (name.includes('@asyncDispose') ? '[Symbol.asyncDispose]' : name)
+
+/** Names of a class's own prototype, symbols as they are written. */
+function membersOf(Class) {
+  return Reflect.ownKeys(Class.prototype)
+    .filter((key) => key !== 'constructor')
+    .map((key) => (key === Symbol.asyncDispose ? '[Symbol.asyncDispose]' : key))
+    .filter((key) => typeof key === 'string')
+}
+
+for (const [file, module] of Object.entries(files)) {
+  test(`${file} declares the values that are exported, and no others`, () => {
+    const declared = exportsOf(file).filter(isValue).map(nameOf)
+    assert.deepEqual(declared.sort(), Object.keys(module).sort())
+  })
+
+  test(`${file} declares the members that the classes have, and no others`, () => {
+    for (const symbol of exportsOf(file).filter(({ flags }) => flags & ts.SymbolFlags.Class)) {
+      const Class = module[symbol.name]
+      const isError = Class.prototype instanceof Error
+      const declared = checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol)).map(nameOf)
+      for (const name of declared) {
+        const exists =
+          name in Class.prototype || isError || (symbol.name === 'Simulator' && ['urls', 'credentials'].includes(name))
+        const onPrototype = name === '[Symbol.asyncDispose]' ? Symbol.asyncDispose in Class.prototype : exists
+        assert.ok(onPrototype, `${symbol.name}.${name} is declared but does not exist`)
+      }
+      for (const name of membersOf(Class)) {
+        if (isError && ['name'].includes(name)) continue
+        assert.ok(declared.includes(name), `${symbol.name}.${name} exists but is not declared`)
+      }
+    }
+  })
+}
+
+test('every code that the core reports is declared', () => {
+  const alias = exportsOf('index.d.ts').find(({ name }) => name === 'ErrorCode')
+  const declared = checker.getDeclaredTypeOfSymbol(alias).types.map(({ value }) => value)
+  for (const code of Object.keys(BY_CODE)) assert.ok(declared.includes(code), code)
+})
+
+test('every option is documented with its default and range', () => {
+  const options = exportsOf('index.d.ts').find(({ name }) => name === 'NotificationClientOptions')
+  const undocumented = []
+  const walk = (type, prefix) => {
+    for (const property of type.getProperties()) {
+      const doc = ts.displayPartsToString(property.getDocumentationComment(checker))
+      const declared = checker.getNonNullableType(
+        checker.getTypeOfSymbolAtLocation(property, property.valueDeclaration),
+      )
+      const isGroup = declared.flags & ts.TypeFlags.Object && !declared.symbol?.name.match(/^[A-Z]/)
+      const name = `${prefix}${property.name}`
+      if (isGroup && declared.getProperties().length > 0 && declared.getCallSignatures().length === 0)
+        walk(declared, `${name}.`)
+      else if (!/Default|Required|Its abort/.test(doc)) undocumented.push(name)
+      else if (declared.flags & ts.TypeFlags.Number && !/\d to [\d.]/.test(doc)) undocumented.push(`${name} (range)`)
+    }
+  }
+  walk(checker.getDeclaredTypeOfSymbol(options), '')
+  assert.deepEqual(undocumented, [])
+})
