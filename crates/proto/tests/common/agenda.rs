@@ -44,10 +44,7 @@ pub(crate) enum Item {
 impl Item {
     /// Whether the machine hears of it, so that it waits while the process does not run.
     pub(crate) fn is_for_the_machine(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer(..) | Self::Read(..) | Self::Ends(..) | Self::Resume(..) | Self::Chaos
-        )
+        matches!(self, Self::Answer(..) | Self::Read(..) | Self::Ends(..) | Self::Resume(..) | Self::Chaos)
     }
 }
 

@@ -19,9 +19,7 @@ impl World {
             self.note(|| format!("  -> {output:?}"));
             self.rules.before_output();
             if let Output::Release(socket) = output {
-                let is_its_end = |output: &Output| {
-                    matches!(output, Output::DropSocket(id) | Output::CloseSocket(id, _) if *id == socket)
-                };
+                let is_its_end = |output: &Output| matches!(output, Output::DropSocket(id) | Output::CloseSocket(id, _) if *id == socket);
                 self.ends_now = self.ending == Some(socket) || outputs.iter().any(is_its_end);
             }
             self.carry_out(output);

@@ -119,9 +119,10 @@ impl Rules {
             }
             Effect::Subscribe { link, generation, verb, topics } => {
                 self.link_is_known(*link);
-                let writing = self.operations.values().any(
-                    |effect| matches!(effect, Effect::Subscribe { link: other, .. } if other == link),
-                );
+                let writing = self
+                    .operations
+                    .values()
+                    .any(|effect| matches!(effect, Effect::Subscribe { link: other, .. } if other == link));
                 assert!(!writing, "two subscription requests in flight for one channel");
                 assert!(*verb == Verb::Clear || !topics.is_empty(), "a request about nothing");
                 self.token_is_best(generation.0, now);

@@ -5,7 +5,8 @@ use genesys_notifications_proto::{
     StateChange, Ticket, TokenReason, TopicId, Verb,
 };
 
-/// One way to be wrong.
+/// One way to be wrong. Most change what the machine says; two change what it is told: silence is hidden from it, and
+/// no opening of a socket ever ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     GapSwallowed,
@@ -24,11 +25,11 @@ pub(crate) enum Fault {
     TopicLostAfterFailure,
     StateAfterTheEnd,
     OutputAfterTheEnd,
-    NeverReconnects,
+    NeverOpens,
     Spins,
     NoGovernor,
     NoBackoff,
-    SilenceIgnored,
+    SilenceHidden,
     LinkLeaked,
 }
 
@@ -40,21 +41,13 @@ pub(crate) struct Sabotage {
     old_generation: Option<Effect>,
     held_back: Vec<Output>,
     failures: u32,
-    starts: u32,
 }
 
 const BOGUS: u64 = 1 << 40;
 
 impl Sabotage {
     pub(crate) fn new(fault: Option<Fault>) -> Self {
-        Self {
-            fault,
-            forgotten: None,
-            old_generation: None,
-            held_back: Vec::new(),
-            failures: 0,
-            starts: 0,
-        }
+        Self { fault, forgotten: None, old_generation: None, held_back: Vec::new(), failures: 0 }
     }
 
     pub(crate) fn is(&self, fault: Fault) -> bool {
@@ -67,7 +60,8 @@ impl Sabotage {
         match (fault, output) {
             (Fault::GapSwallowed, Output::Notify(Notice::Gap(_))) => Vec::new(),
             (Fault::GapBeginsTooLate, Output::Notify(Notice::Gap(mut gap))) => {
-                gap.from = gap.to.map_or(gap.from + 30_000, |to| to.min(gap.from + 30_000));
+                gap.from += 30_000;
+                gap.to = gap.to.map(|to| to.max(gap.from));
                 vec![Output::Notify(Notice::Gap(gap))]
             }
             (Fault::GapEndsTooEarly, Output::Notify(Notice::Gap(mut gap))) => {
@@ -89,10 +83,15 @@ impl Sabotage {
             }
             (
                 Fault::SecondTokenRequest,
-                Output::Start(Operation { ticket, effect: Effect::FetchToken { generation, why }, timeout_ms }),
+                Output::Start(Operation {
+                    ticket,
+                    effect: Effect::FetchToken { generation, why },
+                    timeout_ms,
+                }),
             ) if why == TokenReason::Renewal => {
                 let effect = Effect::FetchToken { generation, why };
-                let second = Operation { ticket: Ticket(ticket.0 + BOGUS), effect: effect.clone(), timeout_ms };
+                let second =
+                    Operation { ticket: Ticket(ticket.0 + BOGUS), effect: effect.clone(), timeout_ms };
                 vec![Output::Start(Operation { ticket, effect, timeout_ms }), Output::Start(second)]
             }
             (Fault::SecondSubscription, Output::Start(operation))
@@ -106,7 +105,8 @@ impl Sabotage {
                 vec![Output::ForgetLink(link)]
             }
             (Fault::ForgottenLinkOpened, Output::Start(mut operation)) => {
-                if let (Some(old), Effect::OpenSocket { link, .. }) = (self.forgotten, &mut operation.effect) {
+                if let (Some(old), Effect::OpenSocket { link, .. }) = (self.forgotten, &mut operation.effect)
+                {
                     *link = old;
                 }
                 vec![Output::Start(operation)]
@@ -144,12 +144,6 @@ impl Sabotage {
             (Fault::OutputAfterTheEnd, Output::Closed) => {
                 vec![Output::Closed, Output::Cancel(Ticket(1))]
             }
-            (Fault::NeverReconnects, Output::Start(operation)) => {
-                self.starts += 1;
-                let stuck = self.starts > 12 && matches!(operation.effect, Effect::OpenSocket { .. });
-                if stuck { Vec::new() } else { vec![Output::Start(operation)] }
-            }
-            (Fault::SilenceIgnored, Output::DropSocket(_)) => Vec::new(),
             (Fault::LinkLeaked, Output::ForgetLink(_)) => Vec::new(),
             (_, output) => vec![output],
         }
@@ -173,10 +167,17 @@ impl Sabotage {
     }
 
     /// What becomes of an event.
-    pub(crate) fn disposition(&mut self, disposition: Disposition, topic: TopicId, event: u32) -> Disposition {
+    pub(crate) fn disposition(
+        &mut self,
+        disposition: Disposition,
+        topic: TopicId,
+        event: u32,
+    ) -> Disposition {
         match disposition {
             Disposition::Drop if self.is(Fault::CopyDelivered) => Disposition::Deliver(topic),
-            Disposition::Deliver(_) if self.is(Fault::EventSuppressed) && event % 97 == 0 => Disposition::Drop,
+            Disposition::Deliver(_) if self.is(Fault::EventSuppressed) && event % 97 == 0 => {
+                Disposition::Drop
+            }
             other => other,
         }
     }

@@ -216,7 +216,8 @@ impl Truth {
     fn settle_body(&mut self, number: u32) {
         let Some(body) = self.bodies.remove(&number) else { return };
         let best = body.seen_by.iter().map(|(_, times)| *times).max().unwrap_or(0);
-        self.copies += u64::from(body.seen_by.iter().map(|(_, times)| *times).sum::<u32>() - best.min(body.delivered));
+        self.copies +=
+            u64::from(body.seen_by.iter().map(|(_, times)| *times).sum::<u32>() - best.min(body.delivered));
         assert!(
             !body.owed || body.published == 1 || body.delivered >= best,
             "P5.2: a real repeat was swallowed ({} delivered, one link brought {best})",

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use genesys_notifications_proto::{
-    BackoffConfig, ClientState, Config, Continuity, Ending, GovernorConfig, Heartbeat, Input,
-    Limits, NetworkKind, Random, Rotation, SocketId, SplitMix, SystemNotice, TopicChange, TopicState,
-    Unreadable,
+    BackoffConfig, ClientState, Config, Continuity, Ending, GovernorConfig, Heartbeat, Input, Limits,
+    NetworkKind, Random, Rotation, SocketId, SplitMix, SystemNotice, TopicChange, TopicState, Unreadable,
 };
 
 use super::agenda::{Cargo, Item};
@@ -64,6 +63,10 @@ pub(crate) fn world(seed: u64, tiny: bool, fault: Option<Fault>) -> World {
         config.rotation.before_expiry_ms = Some(20 * MINUTE);
     }
     let mut governor = GovernorConfig::default();
+    if dice.up_to(3) == 0 {
+        (governor.channel_burst, governor.channel_interval_ms) = (2, 10_000);
+        (governor.rest_burst, governor.rest_interval_ms) = (6, 2_000);
+    }
     if tiny {
         config = shrunk(config);
         governor.channel_burst = 200;
@@ -79,9 +82,13 @@ pub(crate) fn world(seed: u64, tiny: bool, fault: Option<Fault>) -> World {
     world.service.channel_life = [24 * hour, 24 * hour, 3 * hour][dice.up_to(2) as usize];
     world.service.channels_end_with_token = dice.up_to(1) == 0;
     world.service.only_the_owner_may_subscribe = dice.up_to(4) == 0;
-    world.service.refusal =
-        [Refusal::PerTopic, Refusal::PerName, Refusal::WholeCall(400), Refusal::WholeCall(403), Refusal::LeftOut]
-            [dice.up_to(4) as usize];
+    world.service.refusal = [
+        Refusal::PerTopic,
+        Refusal::PerName,
+        Refusal::WholeCall(400),
+        Refusal::WholeCall(403),
+        Refusal::LeftOut,
+    ][dice.up_to(4) as usize];
     world.manners.rest_ms = if tiny { (1, 3) } else { (20, 400) };
     world.manners.socket_ms = if tiny { (1, 2) } else { (5, 150) };
     world.manners.beat_ms = 30_000 * scale / 100;

@@ -220,8 +220,7 @@ impl World {
     pub(crate) fn change(&mut self, change: TopicChange, names: &[&str]) -> u64 {
         let topics: Vec<Topic> =
             names.iter().flat_map(|name| Topic::expand(name).expect("a topic of the test")).collect();
-        let numbers: BTreeSet<u16> =
-            topics.iter().map(|topic| self.service.number(topic.as_str())).collect();
+        let numbers: BTreeSet<u16> = topics.iter().map(|topic| self.service.number(topic.as_str())).collect();
         let wall = self.clock.now().wall;
         let (before, known_until) = (self.truth.wanted(), self.known_until());
         // The machine's word on the gaps of a topic that is no longer wanted comes first.
@@ -427,6 +426,9 @@ impl World {
                 if wire.open_there && !wire.dead {
                     self.send(socket, Cargo::Beat);
                     self.agenda.plan(self.clock.truth + self.manners.beat_ms, Item::Beat(socket));
+                } else if wire.dead && self.sabotage.is(Fault::SilenceHidden) {
+                    self.agenda.plan(self.clock.truth, Item::Read(socket, Cargo::Beat));
+                    self.agenda.plan(self.clock.truth + self.manners.beat_ms, Item::Beat(socket));
                 }
             }
             Item::TokenEnds(generation) => self.token_ends(generation),
@@ -499,6 +501,9 @@ impl World {
         let (until, how) = &self.manners.shut[door];
         if self.clock.truth < *until {
             return how.clone().map_or(Fate::Lose, Fate::Fail);
+        }
+        if self.sabotage.is(Fault::NeverOpens) && self.weather.recoveries > 0 && kind == 3 {
+            return Fate::Lose;
         }
         if self.manners.refuses_credentials && kind == 0 {
             return Fate::Fail(oauth(400, "invalid_client"));
@@ -603,8 +608,7 @@ impl World {
                 }
                 (Effect::Subscribe { link, .. }, Outcome::Subscriptions(Ok(_))) => {
                     let key = self.channel_of.get(link).copied().unwrap_or(0);
-                    let topics =
-                        self.service.channels.get(&key).map(|channel| channel.topics.clone());
+                    let topics = self.service.channels.get(&key).map(|channel| channel.topics.clone());
                     // A list confirmed earlier still holds; what matters is when the youngest part was asked for.
                     let asked_at = self.asked_at.remove(&ticket).unwrap_or(0);
                     let told_at = self.clock.truth;
@@ -613,7 +617,8 @@ impl World {
                 _ => {}
             }
         }
-        self.accepted |= awaited && matches!(outcome, Outcome::Channel(Ok(_)) | Outcome::Subscriptions(Ok(_)));
+        self.accepted |=
+            awaited && matches!(outcome, Outcome::Channel(Ok(_)) | Outcome::Subscriptions(Ok(_)));
         self.old_tickets.push(ticket);
         let outcome = self.sabotage.outcome(outcome);
         self.tell(Input::Done(ticket, outcome));
@@ -873,7 +878,9 @@ impl World {
 
     /// Only if the machine has used it: credentials refused again and again are hopeless (S2).
     pub(crate) fn revoke_newest(&mut self, told: bool) {
-        let Some(newest) = self.service.tokens.last_key_value().map(|(generation, _)| *generation) else { return };
+        let Some(newest) = self.service.tokens.last_key_value().map(|(generation, _)| *generation) else {
+            return;
+        };
         if std::mem::take(&mut self.accepted) {
             self.revoke(newest, told);
         }
