@@ -175,7 +175,7 @@ impl Sabotage {
     ) -> Disposition {
         match disposition {
             Disposition::Drop if self.is(Fault::CopyDelivered) => Disposition::Deliver(topic),
-            Disposition::Deliver(_) if self.is(Fault::EventSuppressed) && event % 97 == 0 => {
+            Disposition::Deliver(_) if self.is(Fault::EventSuppressed) && event.is_multiple_of(97) => {
                 Disposition::Drop
             }
             other => other,

@@ -278,7 +278,7 @@ fn incident(world: &mut World, mild: bool) {
         13 => {
             world.tell(Input::RateLimit { remaining: 0, reset_ms: ms(20_000) });
             let floor = world.clock.now().mono + ms(20_000);
-            world.rules.floor(super::world::API, floor);
+            world.rules.floor(super::manners::API, floor);
         }
         14 => {
             let length = noticeable + world.dice.up_to(ms(3 * MINUTE));

@@ -1,0 +1,82 @@
+//! Events: published, carried, and what is owed to the user.
+
+use std::collections::BTreeSet;
+
+use genesys_notifications_proto::{LinkId, Random, SocketId};
+
+use super::agenda::{Cargo, Item};
+use super::wire::Wire;
+use super::world::World;
+
+impl World {
+    pub(crate) fn publish_next(&mut self) {
+        let every = self.manners.publish_every_ms;
+        if every == 0 || self.service.names.is_empty() {
+            return;
+        }
+        let topic = self.dice.up_to(self.service.names.len() as u64 - 1) as u16;
+        let like = (self.dice.up_to(9) == 0).then(|| self.truth.latest_of(topic)).flatten();
+        self.publish(topic, like);
+        let next = self.dice.between(1, 2 * every);
+        self.agenda.plan(self.clock.truth + next, Item::Publish);
+        // Bursts, some of them of one body.
+        if self.dice.up_to(40) == 0 {
+            let first = self.publish(topic, None);
+            for _ in 0..self.dice.up_to(4) {
+                let same = self.dice.up_to(1) == 0;
+                self.publish(topic, same.then_some(first));
+            }
+        }
+    }
+
+    pub(crate) fn publish(&mut self, topic: u16, like: Option<u32>) -> u32 {
+        let now = self.clock.truth;
+        let due = (now + self.manners.socket_ms.1).max(self.stalled_until);
+        let event = self.truth.publish(topic, like, now, (self.clock.wall(now), self.clock.wall(due)));
+        let carriers: Vec<SocketId> = self
+            .service
+            .channels
+            .values()
+            .filter(|channel| !channel.gone && channel.topics.contains(&topic))
+            .filter_map(|channel| channel.carrier)
+            .collect();
+        for socket in carriers {
+            self.truth.copy_sent(event);
+            self.send(socket, Cargo::Event(event));
+        }
+        self.truth.copy_ended(event);
+        event
+    }
+
+    /// Who carries what has changed.
+    pub(crate) fn refresh(&mut self) {
+        let wall = self.clock.wall(self.clock.truth);
+        let mut carried: BTreeSet<u16> = BTreeSet::new();
+        for channel in self.service.channels.values().filter(|channel| !channel.gone) {
+            let wire = channel.carrier.and_then(|socket| self.wires.by_id.get(&socket));
+            if wire.is_some_and(Wire::carries) {
+                carried.extend(&channel.topics);
+            }
+        }
+        for number in self.truth.wanted() {
+            self.truth.carried(number, carried.contains(&number), wall);
+        }
+    }
+
+    /// A pong came back to a ping sent then: what was confirmed before that is live, if no other link is in play.
+    pub(crate) fn proven(&mut self, link: LinkId, sent: u64) {
+        let Some(acked) = self.acked.get(&link).filter(|acked| acked.told_at <= sent) else { return };
+        let live: Vec<u16> = acked
+            .topics
+            .iter()
+            .filter(|topic| !self.truth.was_live(**topic))
+            .filter(|topic| self.wanted_at.get(topic).is_some_and(|at| *at <= acked.asked_at))
+            .filter(|topic| self.asked.iter().all(|(other, asked)| *other == link || !asked.contains(topic)))
+            .copied()
+            .collect();
+        let wall = self.clock.now().wall;
+        for topic in live {
+            self.truth.is_live(topic, wall);
+        }
+    }
+}
