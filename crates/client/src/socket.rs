@@ -41,6 +41,7 @@ pub(crate) struct Handle {
 
 enum Command {
     Ping,
+    Probe,
     Close(u16),
 }
 
@@ -48,6 +49,10 @@ impl Handle {
     pub(crate) fn ping(&self) {
         // A task that ended has said so itself.
         let _ = self.commands.send(Command::Ping);
+    }
+
+    pub(crate) fn probe(&self) {
+        let _ = self.commands.send(Command::Probe);
     }
 
     /// Says goodbye within [`GOODBYE`]; the task ends by itself.
@@ -119,7 +124,12 @@ impl Socket {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(Command::Ping) => {
-                        if let Err(ending) = self.ping().await {
+                        if let Err(ending) = self.send(Message::text(PING)).await {
+                            return Some(ending);
+                        }
+                    }
+                    Some(Command::Probe) => {
+                        if let Err(ending) = self.send(Message::Ping(Vec::new().into())).await {
                             return Some(ending);
                         }
                     }
@@ -145,7 +155,8 @@ impl Socket {
             Some(Ok(Message::Text(text))) => turn(&Frame::read(text.as_str()), text.as_str()),
             Some(Ok(Message::Binary(_))) => turn(&Frame::Unreadable(Unreadable::NotJson), ""),
             // tungstenite answers a ping when it reads on. Either way the peer is alive.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => turn(&Frame::Heartbeat, ""),
+            Some(Ok(Message::Ping(_))) => turn(&Frame::Heartbeat, ""),
+            Some(Ok(Message::Pong(_))) => turn(&Frame::ProbeAnswered, ""),
             Some(Ok(Message::Frame(_))) => {}
             Some(Ok(Message::Close(frame))) => return Some(closed(frame, &self.shared.services.secrets)),
             Some(Err(error)) => return Some(broken(&error, &self.shared.services.secrets)),
@@ -154,8 +165,8 @@ impl Socket {
         None
     }
 
-    async fn ping(&mut self) -> Result<(), Ending> {
-        match timeout(SENDING, self.stream.send(Message::text(PING))).await {
+    async fn send(&mut self, message: Message) -> Result<(), Ending> {
+        match timeout(SENDING, self.stream.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(broken(&error, &self.shared.services.secrets)),
             Err(_) => Err(Ending::Broken(Failure::Network {

@@ -19,6 +19,8 @@ pub enum Frame<'a> {
     Heartbeat,
     /// `channel.metadata` with the message `pong`.
     Pong,
+    /// Not a text frame: the WebSocket pong to `Output::Probe`.
+    ProbeAnswered,
     /// `v2.system.…` and `streaming-subscriptions-expiring`.
     System(SystemNotice),
     /// An answer to a frame of ours, or `{"result":"404"}`: the string result as a number, if it is one.

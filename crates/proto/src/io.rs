@@ -98,6 +98,8 @@ pub enum Output {
     Cancel(Ticket),
     /// Send `{"message":"ping"}`.
     Ping(SocketId),
+    /// Send a WebSocket ping: a server that does not know the application ping is bound by RFC 6455 to answer this one.
+    Probe(SocketId),
     /// Close with the WebSocket handshake and this code, bounded; nothing it brings is wanted any more.
     CloseSocket(SocketId, u16),
     /// Drop without waiting for a handshake.

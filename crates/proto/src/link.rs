@@ -59,6 +59,8 @@ pub(crate) struct OpenSocket {
     /// Pings without a pong yet: when sent, and after which confirmation.
     pings: VecDeque<(u64, u64)>,
     last_ping: Option<u64>,
+    /// When WebSocket pings were sent that have no pong yet.
+    probes: VecDeque<u64>,
     /// Since when the proof of life of a confirmation is asked for.
     proof_since: Option<u64>,
     pub(crate) paused: bool,
@@ -205,6 +207,7 @@ impl OpenSocket {
             last: now,
             pings: VecDeque::new(),
             last_ping: None,
+            probes: VecDeque::new(),
             proof_since: None,
             paused: false,
             grace: None,
@@ -222,12 +225,23 @@ impl OpenSocket {
     /// A pong. Says which confirmation it proves.
     pub(crate) fn pong(&mut self, now: Now) -> u64 {
         let Some((sent, confirmations)) = self.pings.pop_front() else { return 0 };
+        self.answered(now, sent);
+        confirmations
+    }
+
+    /// A WebSocket pong. It proves no subscription, but that the stream is read up to what was sent before it.
+    pub(crate) fn probe_answered(&mut self, now: Now) {
+        if let Some(sent) = self.probes.pop_front() {
+            self.answered(now, sent);
+        }
+    }
+
+    fn answered(&mut self, now: Now, sent: u64) {
         if self.stale.is_some_and(|stale| stale.asked.is_some_and(|asked| sent >= asked)) {
             self.stale = None;
         }
         let round_trip = now.mono.saturating_sub(sent).min(LONGEST_ROUND_TRIP_MS);
         self.round_trip_ms = self.round_trip_ms.max(round_trip);
-        confirmations
     }
 
     pub(crate) fn pinged(&mut self, now: Now, confirmations: u64) {
@@ -242,6 +256,13 @@ impl OpenSocket {
         }
     }
 
+    pub(crate) fn probed(&mut self, now: Now) {
+        if self.probes.len() >= 8 {
+            self.probes.pop_front();
+        }
+        self.probes.push_back(now.mono);
+    }
+
     /// The driver stopped or resumed reading.
     pub(crate) fn paused(&mut self, now: Now, paused: bool) {
         self.read_late();
@@ -253,8 +274,13 @@ impl OpenSocket {
         self.stale.is_some()
     }
 
+    /// When the ping was sent that will tell whether what was read late is complete.
+    pub(crate) fn asked(&self) -> Option<u64> {
+        self.stale.and_then(|stale| stale.asked)
+    }
+
     /// What is read next may have waited since the last frame; a pong to a ping sent from now on will tell.
-    fn read_late(&mut self) {
+    pub(crate) fn read_late(&mut self) {
         let since = self.stale.map_or(self.last.wall, |stale| stale.since);
         self.stale = Some(Stale { since, asked: None });
     }

@@ -7,7 +7,6 @@ use crate::dedup::Window;
 use crate::io::{LinkId, SocketId, Ticket, TopicId};
 use crate::link::{Link, OpenSocket, Socket};
 use crate::notice::Reason;
-use crate::time::Now;
 
 /// What a link is to its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +31,8 @@ pub(crate) struct Shard {
     pub(crate) retry: Retry,
     /// Building a successor.
     pub(crate) rotation_retry: Retry,
+    /// The successor waits for a sign that the link in use was alive until then.
+    pub(crate) handing_over: bool,
     /// A rotation asked for by the user or by the service.
     pub(crate) rotate_for: Option<Reason>,
     /// When links made with an older token are replaced; spread over the shards.
@@ -49,11 +50,9 @@ pub(crate) struct Shard {
 #[derive(Debug)]
 pub(crate) struct Drain {
     pub(crate) link: Link,
-    pub(crate) since: Now,
+    pub(crate) since: u64,
     pub(crate) pinged: bool,
     pub(crate) drained_at: Option<u64>,
-    /// A pong has shown that nothing sent before the successor took over is missing.
-    pub(crate) proven: bool,
     pub(crate) clearing: Option<Ticket>,
 }
 
@@ -81,6 +80,7 @@ impl Shard {
             draining: Vec::new(),
             retry: Retry::default(),
             rotation_retry: Retry::default(),
+            handing_over: false,
             rotate_for: None,
             token_rotation_at: 0,
             was_live: false,

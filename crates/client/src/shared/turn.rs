@@ -190,6 +190,11 @@ impl Turn<'_> {
             match output {
                 Output::Start(operation) => self.start(operation),
                 Output::Cancel(ticket) => self.cancel(ticket),
+                Output::Probe(socket) => {
+                    if let Some(handle) = self.core.sockets.get(&socket) {
+                        handle.probe();
+                    }
+                }
                 Output::Ping(socket) => {
                     if let Some(handle) = self.core.sockets.get(&socket) {
                         handle.ping();

@@ -69,6 +69,7 @@ impl Machine {
         self.drive_link(cx, index, Role::Primary);
         self.drive_rotation(cx, index);
         self.drive_link(cx, index, Role::Successor);
+        self.drive_handover(cx, index);
         self.drive_draining(cx, index);
         self.drive_copies(cx, index);
         self.drive_blemish(cx, index);
@@ -182,9 +183,14 @@ impl Machine {
                 Pulse::Wait(u64::MAX) => return,
                 Pulse::Wait(at) => return self.wake_at(at),
                 Pulse::Ping => {
+                    let is_proof = unproven.is_some() || open.reads_late();
                     open.pinged(cx.now, confirmations);
                     let socket = open.id;
+                    if is_proof {
+                        open.probed(cx.now);
+                    }
                     self.outbox.push_back(Output::Ping(socket));
+                    self.outbox.extend(is_proof.then_some(Output::Probe(socket)));
                 }
                 Pulse::Silent => return self.lost(cx, index, role, Loss::silent(&heartbeat)),
                 Pulse::Jumped => return self.lost(cx, index, role, Loss::clock_jump()),
@@ -248,7 +254,7 @@ impl Machine {
                     self.outbox.push_back(Output::Ping(socket));
                 }
                 let drain = &mut self.shards[index].draining[position];
-                let pong_due = drain.since.mono + self.config.heartbeat.pong_timeout_ms;
+                let pong_due = drain.since + self.config.heartbeat.pong_timeout_ms;
                 if drain.drained_at.is_none() && now >= pong_due {
                     drain.drained_at = Some(now);
                 }
@@ -259,7 +265,6 @@ impl Machine {
                     continue;
                 }
                 if let Some(socket) = drain.socket() {
-                    self.judge_drain(index, socket, Reason::Silence);
                     self.outbox.push_back(Output::CloseSocket(socket, 1000));
                 }
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::dedup::Key;
 use crate::envelope::{Envelope, Frame, SystemNotice, Unreadable};
 use crate::io::{SocketId, TopicId};
+use crate::link::Link;
 use crate::notice::{Certainty, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::{Blemish, Role};
@@ -41,6 +42,12 @@ impl Machine {
             Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
             Frame::Heartbeat | Frame::Unreadable(_) => {}
             Frame::Pong => self.pong(cx, index, role, socket),
+            Frame::ProbeAnswered => {
+                let link = self.shards[index].by_socket(socket).map(|(_, link)| link);
+                if let Some(open) = link.and_then(Link::open_mut) {
+                    open.probe_answered(cx.now);
+                }
+            }
             Frame::System(notice) => self.system_notice(cx, index, role, socket, notice),
             Frame::Reply(Some(404)) => self.lost(cx, index, role, Loss::channel_gone()),
             Frame::Reply(_) => {}
@@ -109,7 +116,6 @@ impl Machine {
             let drains = shard.draining.iter_mut();
             for drain in drains.filter(|drain| drain.link.open().is_some_and(|open| open.id == socket)) {
                 drain.drained_at.get_or_insert(cx.now.mono);
-                drain.proven = true;
             }
         }
     }

@@ -80,7 +80,6 @@ impl Machine {
             self.notify(Notice::Error(ErrorReport::new(ErrorCode::UnreadableFrame, what.clone())));
         }
         if role == Role::Draining {
-            self.judge_drain(index, socket, Reason::SocketClosed);
             let shard = &mut self.shards[index];
             if let Some((_, link)) = shard.by_socket(socket) {
                 link.socket_ended();
@@ -129,7 +128,7 @@ impl Machine {
         if was_live {
             self.counts.drops += 1;
             self.doubt_list(&link, sound_until);
-            if self.successor_takes_over(index, &link, sound_until, &loss)
+            if self.successor_takes_over(index, &link, sound_until, cx.now.wall, &loss)
                 || self.survivor_takes_over(index, &link, sound_until, &loss)
             {
                 return self.discard(link);
@@ -159,7 +158,9 @@ impl Machine {
 
     /// A list that was never answered may have dropped topics, a part of a split list surely has.
     fn doubt_list(&mut self, link: &Link, sound_until: u64) {
-        let Some(since) = link.subscriptions.unsure_since.filter(|since| *since < sound_until) else { return };
+        let Some(since) = link.subscriptions.unsure_since.filter(|since| *since < sound_until) else {
+            return;
+        };
         let covered = |id: &TopicId| self.ledger.is_covered(*id);
         let topics: BTreeSet<TopicId> =
             link.subscriptions.confirmed.iter().copied().filter(covered).collect();
@@ -174,9 +175,12 @@ impl Machine {
         index: ShardIndex,
         lost: &Link,
         sound_until: u64,
+        wall: u64,
         loss: &Loss,
     ) -> bool {
-        let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else { return false };
+        let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else {
+            return false;
+        };
         let confirmed = successor.subscriptions.confirmed.clone();
         let (socket, carries_since) = (successor.open().map(|open| open.id), successor.carries_since);
         let is_missing = |id: &&TopicId| carries_since > sound_until || !confirmed.contains(*id);
@@ -187,7 +191,7 @@ impl Machine {
         let shard = &mut self.shards[index];
         shard.primary = Some(successor);
         shard.rotation_retry = Retry::default();
-        self.cover(index, &confirmed, carries_since);
+        self.cover(index, &confirmed, wall);
         self.outbox.extend(socket.map(Output::Release));
         self.refresh_verdicts(index);
         true
@@ -255,7 +259,6 @@ impl Machine {
         }
         link.failed_opens = 0;
         let confirmed = link.subscriptions.confirmed.clone();
-        let synced = link.subscriptions.synced;
         let Some(open) = link.open_mut() else { return };
         open.proof_ended();
         let socket = open.id;
@@ -265,7 +268,6 @@ impl Machine {
                 self.cover(index, &confirmed, cx.now.wall);
                 self.outbox.push_back(Output::Release(socket));
             }
-            Role::Successor if synced == Some(self.shards[index].revision) => self.promote(cx, index),
             Role::Successor | Role::Draining => {}
         }
     }
@@ -277,7 +279,36 @@ impl Machine {
         self.shards[index].trouble = None;
     }
 
-    /// The successor is proven alive and carries everything: it takes over, the old link drains.
+    /// The successor is proven alive and carries everything. Before it takes over, the link in use must show that it was
+    /// alive until then, or what it missed would be told after later events.
+    pub(super) fn drive_handover(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+        let (now, pong_timeout) = (cx.now.mono, self.config.heartbeat.pong_timeout_ms);
+        let shard = &mut self.shards[index];
+        let is_ready = shard.successor.as_ref().is_some_and(|link| {
+            link.is_live() && !link.awaits_proof() && link.subscriptions.synced == Some(shard.revision)
+        });
+        if !is_ready {
+            shard.handing_over = false;
+            return;
+        }
+        let Some(open) = shard.primary.as_mut().filter(|link| link.is_live()).and_then(Link::open_mut) else {
+            return self.promote(cx, index);
+        };
+        if !shard.handing_over {
+            shard.handing_over = true;
+            open.read_late();
+        }
+        match open.asked() {
+            _ if !open.reads_late() => self.promote(cx, index),
+            _ if open.paused => {}
+            // The next pass asks.
+            None => self.dirty = true,
+            Some(asked) if now < asked + pong_timeout => self.wake_at(asked + pong_timeout),
+            Some(_) => self.lost(cx, index, Role::Primary, Loss::silent(&self.config.heartbeat.clone())),
+        }
+    }
+
+    /// It takes over, the old link drains.
     fn promote(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
         let shard = &mut self.shards[index];
         let Some(successor) = shard.successor.take() else { return };
@@ -285,6 +316,7 @@ impl Machine {
         let socket = successor.open().map(|open| open.id);
         shard.rotate_for = None;
         shard.rotation_retry = Retry::default();
+        shard.handing_over = false;
         let old = shard.primary.replace(successor);
         self.counts.rotations += 1;
         self.cover(index, &confirmed, cx.now.wall);
@@ -300,27 +332,10 @@ impl Machine {
                 self.cancel(request.ticket);
             }
             let drain =
-                Drain { link: old, since: cx.now, pinged: false, drained_at: None, proven: false, clearing: None };
+                Drain { link: old, since: cx.now.mono, pinged: false, drained_at: None, clearing: None };
             self.shards[index].draining.push(drain);
         }
         self.log("info", format!("shard {index}: the new channel has taken over"));
-    }
-
-    /// A link that goes without having answered its last ping may have been dead before its successor took over.
-    pub(super) fn judge_drain(&mut self, index: ShardIndex, socket: SocketId, reason: Reason) {
-        let drains = &mut self.shards[index].draining;
-        let drain = drains.iter_mut().find(|drain| drain.link.open().is_some_and(|open| open.id == socket));
-        let Some(drain) = drain.filter(|drain| !drain.proven) else { return };
-        drain.proven = true;
-        let (until, confirmed) = (drain.since.wall, &drain.link.subscriptions.confirmed);
-        let sound_until = drain.link.open().map_or(until, |open| open.sound_until());
-        if sound_until >= until {
-            return;
-        }
-        let was_live = |id: &TopicId| self.ledger.is_covered(*id) || self.ledger.is_blind(*id);
-        let topics: BTreeSet<TopicId> = confirmed.iter().copied().filter(was_live).collect();
-        let record = self.ledger.blemish(topics, sound_until, until, reason, Certainty::Possible);
-        self.notify_gaps(record);
     }
 
     /// Starts anew on new channels, at once.
@@ -338,10 +353,6 @@ impl Machine {
                 self.notify_gaps(record);
             }
             self.discard(link);
-            let draining: Vec<SocketId> = self.shards[index].draining.iter().filter_map(Drain::socket).collect();
-            for socket in draining {
-                self.judge_drain(index, socket, Reason::Requested);
-            }
             let shard = &mut self.shards[index];
             shard.retry.reset();
             shard.trouble = Some(Reason::Requested);
