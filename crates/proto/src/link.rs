@@ -10,6 +10,8 @@ use crate::time::Now;
 
 /// Round trips longer than this say more about us than about the network.
 const LONGEST_ROUND_TRIP_MS: u64 = 2_000;
+/// Both ends round to milliseconds, and a frame is read a little after it arrived.
+const GRAIN_MS: u64 = 2;
 
 /// One use of a channel.
 #[derive(Debug)]
@@ -295,7 +297,8 @@ impl OpenSocket {
     /// The last instant before which nothing sent can be missing. What was lost may have been sent while the last
     /// frame was on its way, so the longest round trip seen is taken off.
     pub(crate) fn sound_until(&self) -> u64 {
-        self.stale.map_or(self.last.wall, |stale| stale.since).saturating_sub(self.round_trip_ms)
+        let last = self.stale.map_or(self.last.wall, |stale| stale.since);
+        last.saturating_sub(self.round_trip_ms + GRAIN_MS)
     }
 
     pub(crate) fn proof_ended(&mut self) {
@@ -407,7 +410,7 @@ mod tests {
         socket.pinged(at(1), 1);
         assert_eq!(socket.pong(at(2)), 0);
         assert_eq!(socket.pong(at(3)), 1);
-        assert_eq!(socket.sound_until(), 1_000_000 - 2);
+        assert_eq!(socket.sound_until(), 1_000_000 - 2 - GRAIN_MS);
     }
 
     #[test]

@@ -62,6 +62,8 @@ impl World {
                     self.leave(socket);
                 }
             }
+            // The service's edge answers it, but this world's service answers the application ping.
+            Output::Probe(socket) => self.rules.socket_is_known(socket, self.wires.is_open_here(socket)),
             Output::Ping(socket) => {
                 self.rules.socket_is_known(socket, self.wires.is_open_here(socket));
                 if self.record.keep {
