@@ -1,11 +1,13 @@
 'use strict'
 
-const { EventEmitter, errorMonitor } = require('node:events')
+const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 
 const { abortSignal, group, notBuilt, number, planned } = require('./check')
+const { bell, native, remains } = require('./border')
 const { Deferred, abortable, quiet } = require('./deferred')
-const { ClosedError, NotificationError, fromNative, fromReport, listenerFailed } = require('./errors')
+const { emitEach, emitError, rethrow } = require('./emit')
+const { ClosedError, NotificationError, fromReport, listenerFailed } = require('./errors')
 const { health, metrics, serveHealth } = require('./health')
 const { NativeClient, expandTopics } = require('./native')
 const { readOptions } = require('./options')
@@ -381,25 +383,8 @@ class NotificationClient extends EventEmitter {
     this.#closed.resolve()
   }
 
-  /** Every listener hears every event, whatever another one throws. */
   #emit(event, value) {
-    if (this.listenerCount(event) <= 1) {
-      try {
-        return super.emit(event, value)
-      } catch (cause) {
-        this.#listenerFailed(event, cause)
-        return true
-      }
-    }
-    for (const listener of this.rawListeners(event)) {
-      try {
-        const result = listener.call(this, value)
-        if (typeof result?.then === 'function') result.then(undefined, (cause) => this.#listenerFailed(event, cause))
-      } catch (cause) {
-        this.#listenerFailed(event, cause)
-      }
-    }
-    return true
+    return emitEach(this, event, value, (cause) => this.#listenerFailed(event, cause))
   }
 
   #listenerFailed(event, cause) {
@@ -409,45 +394,8 @@ class NotificationClient extends EventEmitter {
   }
 
   #report(error) {
-    if (this.listenerCount('error') === 0) {
-      super.emit(errorMonitor, error)
-      this.#reporter.unheard(error)
-      return
-    }
-    try {
-      super.emit('error', error)
-    } catch (cause) {
-      process.nextTick(rethrow, cause)
-    }
+    emitError(this, error, () => this.#reporter.unheard(error))
   }
-}
-
-/** The bell must not keep a forgotten client alive: the native side holds it for as long as it lives itself. */
-function bell(client, ring) {
-  const weak = new WeakRef(client)
-  return () => {
-    const target = weak.deref()
-    if (target !== undefined) ring(target)
-  }
-}
-
-/** What can still be asked when the native client is gone. */
-function remains(native) {
-  const [topics, gaps, stats] = [native.topics(), native.gaps(), native.stats()]
-  native.release()
-  return { topics: () => topics, gaps: () => gaps, stats: () => stats }
-}
-
-function native(call) {
-  try {
-    return call()
-  } catch (error) {
-    throw fromNative(error)
-  }
-}
-
-function rethrow(cause) {
-  throw cause
 }
 
 module.exports = { NotificationClient }

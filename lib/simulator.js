@@ -2,8 +2,8 @@
 
 const { inspect } = require('node:util')
 
+const { native } = require('./border')
 const { requireObject } = require('./check')
-const { fromNative } = require('./errors')
 const { NativeSimulator } = require('./native')
 
 const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
@@ -17,26 +17,25 @@ class Simulator {
   /** Starts one. Only here, so that starting may take its time one day. */
   static async start(options = {}) {
     requireObject(options, 'options')
-    const native = ask(() => new NativeSimulator(JSON.stringify(options)))
-    return new Simulator(native)
+    return new Simulator(native(() => new NativeSimulator(JSON.stringify(options))))
   }
 
-  constructor(native) {
-    if (!(native instanceof NativeSimulator)) throw new TypeError('use Simulator.start(options)')
-    this.#native = native
-    const { urls, credentials } = JSON.parse(native.address())
+  constructor(simulator) {
+    if (!(simulator instanceof NativeSimulator)) throw new TypeError('use Simulator.start(options)')
+    this.#native = simulator
+    const { urls, credentials } = JSON.parse(simulator.address())
     this.urls = urls
     Object.defineProperty(this, 'credentials', { value: credentials, enumerable: false })
     this.#keepAlive = setInterval(() => {}, FOREVER_MS)
   }
 
   publish(topic, body) {
-    return ask(() => this.#native.publish(topic, body === undefined ? undefined : JSON.stringify(body)))
+    return native(() => this.#native.publish(topic, body === undefined ? undefined : JSON.stringify(body)))
   }
 
   fault(rule) {
     requireObject(rule, 'fault')
-    const id = ask(() => this.#native.fault(JSON.stringify(rule)))
+    const id = native(() => this.#native.fault(JSON.stringify(rule)))
     return { id, clear: () => this.#native.clearFault(id) }
   }
 
@@ -46,7 +45,7 @@ class Simulator {
 
   traffic(traffic) {
     requireObject(traffic, 'traffic')
-    const id = ask(() => this.#native.traffic(JSON.stringify(traffic)))
+    const id = native(() => this.#native.traffic(JSON.stringify(traffic)))
     return { id, stop: () => this.#native.stopTraffic(id) }
   }
 
@@ -83,14 +82,6 @@ class Simulator {
 
   [inspect.custom](depth, options) {
     return `Simulator ${inspect({ urls: this.urls, counts: this.counts() }, options)}`
-  }
-}
-
-function ask(call) {
-  try {
-    return call()
-  } catch (error) {
-    throw fromNative(error)
   }
 }
 

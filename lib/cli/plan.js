@@ -1,6 +1,6 @@
 'use strict'
 
-const { fromNative } = require('../errors')
+const { native } = require('../border')
 const { planTopics } = require('../native')
 const { readTopics } = require('./connection')
 const { EXIT, UsageError } = require('./exit')
@@ -14,17 +14,9 @@ const details = `Topics that differ only in their last part share one name on th
 async function run({ values, positionals, env }) {
   const topics = readTopics(values, env, positionals)
   if (topics.length === 0) throw new UsageError('give at least one topic, as in v2.users.<id>.presence')
-  const plan = planOf(topics)
+  const plan = JSON.parse(native(() => planTopics(topics)))
   process.stdout.write(values.json ? `${JSON.stringify(plan)}\n` : words(plan))
   return EXIT.done
-}
-
-function planOf(topics) {
-  try {
-    return JSON.parse(planTopics(topics))
-  } catch (error) {
-    throw fromNative(error)
-  }
 }
 
 function words({ topics, channels, requests, names }) {

@@ -1,0 +1,30 @@
+'use strict'
+
+const { fromNative } = require('./errors')
+
+/** The bell must not keep a forgotten client alive: the native side holds it for as long as it lives itself. */
+function bell(client, ring) {
+  const weak = new WeakRef(client)
+  return () => {
+    const target = weak.deref()
+    if (target !== undefined) ring(target)
+  }
+}
+
+/** What can still be asked when the native client is gone. */
+function remains(native) {
+  const [topics, gaps, stats] = [native.topics(), native.gaps(), native.stats()]
+  native.release()
+  return { topics: () => topics, gaps: () => gaps, stats: () => stats }
+}
+
+/** Calls into the addon; what it throws becomes an error of this package. */
+function native(call) {
+  try {
+    return call()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+module.exports = { bell, native, remains }
