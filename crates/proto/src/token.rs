@@ -7,6 +7,8 @@ use crate::random::Random;
 
 /// What the service gives when it does not say (its documented default for OAuth clients).
 const DEFAULT_LIFE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A token that ends sooner is worth no more than a failure: asking for the next at once would never end.
+const SHORTEST_LIFE_MS: u64 = 1_000;
 /// Renewal comes up to this part of the life earlier than the fraction says, so that a fleet does not renew as one.
 const JITTER_FRACTION: f64 = 0.05;
 
@@ -97,7 +99,11 @@ impl Tokens {
         let renew_in = ((life as f64 * config.rotation.token_renewal_fraction) as u64).saturating_sub(early);
         self.previous = self.current.take();
         self.current = Some(Held { generation, renew_at: now + renew_in, ends_at: now + life });
-        self.retry.reset();
+        if life < SHORTEST_LIFE_MS {
+            self.retry.again(&config.backoff, false, now, random);
+        } else {
+            self.retry.reset();
+        }
         self.rejected = false;
     }
 

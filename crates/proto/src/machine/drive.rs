@@ -103,7 +103,11 @@ impl Machine {
             Socket::Closed if !link.channel_is_usable(now) => {
                 let link = self.replace(index, role);
                 self.discard(link);
-                return;
+                // Or a service whose channels end at once would be asked for one after the other.
+                let shard = &mut self.shards[index];
+                let retry =
+                    if role == Role::Primary { &mut shard.retry } else { &mut shard.rotation_retry };
+                return retry.again(&self.config.backoff, false, now, cx.random);
             }
             Socket::Closed => self.drive_opening(cx, index, role),
             Socket::Opening { .. } => {}
