@@ -17,7 +17,7 @@ impl World {
         }
         while let Some(output) = outputs.pop_front() {
             self.note(|| format!("  -> {output:?}"));
-            self.rules.before_output();
+            self.rules.before_output(&output);
             if let Output::Release(socket) = output {
                 let is_its_end = |output: &Output| matches!(output, Output::DropSocket(id) | Output::CloseSocket(id, _) if *id == socket);
                 self.ends_now = self.ending == Some(socket) || outputs.iter().any(is_its_end);
