@@ -1,6 +1,6 @@
 //! Wanted against confirmed: one writer per channel, lists split when one topic makes them fail (P7).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::decision::{Decision, Step, judge};
 use crate::failure::Failure;
@@ -200,7 +200,7 @@ impl Machine {
         }
         if role == Role::Primary {
             self.refresh_verdicts(index);
-            self.lose_refused(cx, index);
+            self.lose_refused(cx, index, Certainty::Certain);
         }
         if let Some(link) = self.shards[index].link_mut(role) {
             link.subscriptions.unsure_since = None;
@@ -208,12 +208,12 @@ impl Machine {
     }
 
     /// A topic that was live and is refused now has a gap from here on.
-    fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
+    fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex, certainty: Certainty) {
         let shard = &self.shards[index];
         let Some(link) = &shard.primary else { return };
         let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
         let from = link.refused_since(cx.now);
-        let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
+        let record = self.ledger.lose(&refused, from, Reason::TopicRejected, certainty);
         self.notify_gaps(record);
     }
 
@@ -229,8 +229,18 @@ impl Machine {
         let report = ErrorReport::of(Step::Subscribe, failure, &judgement);
         // Refused, so not carried out; after anything else the service may have changed the list.
         let refused = failure.status().is_some_and(|status| (400..500).contains(&status) && status != 408);
-        if let (true, Some(link)) = (refused, self.shards[index].link_mut(role)) {
-            link.subscriptions.unsure_since = request.unsure_before;
+        if let Some(Link { subscriptions, .. }) = self.shards[index].link_mut(role) {
+            if refused {
+                subscriptions.unsure_since = request.unsure_before;
+            } else if request.batch.verb == Verb::Replace && !subscriptions.rest.is_empty() {
+                // A part of a split list: if it was carried out, the other parts are gone.
+                let asked: BTreeSet<TopicId> =
+                    request.batch.entries.iter().flat_map(|entry| entry.members.iter().copied()).collect();
+                subscriptions.confirmed.retain(|id| asked.contains(id));
+                if role == Role::Primary {
+                    self.lose_refused(cx, index, Certainty::Possible);
+                }
+            }
         }
         match judgement.decision {
             Decision::Split => return self.split(cx, index, role, request, failure),
@@ -293,7 +303,7 @@ impl Machine {
                 }
                 if role == Role::Primary {
                     self.refresh_verdicts(index);
-                    self.lose_refused(cx, index);
+                    self.lose_refused(cx, index, Certainty::Certain);
                 }
             }
             [entry] => {
