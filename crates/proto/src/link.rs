@@ -70,6 +70,8 @@ pub(crate) struct OpenSocket {
     grace: Option<u64>,
     /// Frames may have waited to be read, so that they do not show when they were sent.
     stale: Option<Stale>,
+    /// The service has said that nothing after this instant can be relied on.
+    condemned_at: Option<u64>,
     round_trip_ms: u64,
 }
 
@@ -214,6 +216,7 @@ impl OpenSocket {
             paused: false,
             grace: None,
             stale: None,
+            condemned_at: None,
             round_trip_ms: 0,
         }
     }
@@ -298,7 +301,22 @@ impl OpenSocket {
     /// frame was on its way, so the longest round trip seen is taken off.
     pub(crate) fn sound_until(&self) -> u64 {
         let last = self.stale.map_or(self.last.wall, |stale| stale.since);
-        last.saturating_sub(self.round_trip_ms + GRAIN_MS)
+        let sound_until = last.saturating_sub(self.round_trip_ms + GRAIN_MS);
+        self.condemned_at.map_or(sound_until, |at| at.min(sound_until))
+    }
+
+    /// Its channel is gone, and was so before the service said it: frames still prove the socket, but no subscription.
+    pub(crate) fn condemn(&mut self) {
+        self.condemned_at = Some(self.sound_until());
+    }
+
+    /// It still brings events, whatever the service said.
+    pub(crate) fn vindicate(&mut self) {
+        self.condemned_at = None;
+    }
+
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.condemned_at.is_some()
     }
 
     pub(crate) fn proof_ended(&mut self) {

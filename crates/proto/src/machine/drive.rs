@@ -105,8 +105,7 @@ impl Machine {
                 self.discard(link);
                 // Or a service whose channels end at once would be asked for one after the other.
                 let shard = &mut self.shards[index];
-                let retry =
-                    if role == Role::Primary { &mut shard.retry } else { &mut shard.rotation_retry };
+                let retry = if role == Role::Primary { &mut shard.retry } else { &mut shard.rotation_retry };
                 return retry.again(&self.config.backoff, false, now, cx.random);
             }
             Socket::Closed => self.drive_opening(cx, index, role),

@@ -33,9 +33,12 @@ impl Machine {
     pub fn frame(&mut self, cx: &mut Context<'_>, socket: SocketId, frame: &Frame<'_>) -> Disposition {
         self.watch_clock(cx.now);
         let Some((index, role)) = self.whose(socket) else { return Disposition::Drop };
-        if let Frame::Unreadable(why) = frame {
-            // Before this frame counts as heard: what it carried may have been sent right after the one before.
-            self.unreadable(cx, index, socket, *why);
+        // Before this frame counts as heard: what it tells of may have happened right after the one before.
+        match frame {
+            Frame::Unreadable(why) => self.unreadable(cx, index, socket, *why),
+            Frame::System(SystemNotice::NoLongerSubscribed { channel }) => self.displaced(channel),
+            Frame::Reply(Some(404)) => self.condemn(index, socket),
+            _ => {}
         }
         self.heard(cx, index, socket);
         match frame {
@@ -87,6 +90,9 @@ impl Machine {
         let late = shard.copies.is_some() && shard.reads_late();
         let Some((role, link)) = shard.by_socket(socket) else { return Disposition::Drop };
         let (id, joined_at) = (link.id, link.joined_at.unwrap_or(0));
+        if let Some(open) = link.open_mut() {
+            open.vindicate();
+        }
         let unproven = role != Role::Draining && (!link.is_live() || link.awaits_proof());
         if let Some(window) = &mut shard.copies {
             let key = Key::of(topic, envelope.body);
@@ -132,7 +138,6 @@ impl Machine {
             SystemNotice::SocketClosing if role == Role::Primary => {
                 self.shards[index].rotate_for = Some(Reason::Maintenance);
             }
-            SystemNotice::NoLongerSubscribed { channel } => self.displaced(channel),
             SystemNotice::TokenRevoked => {
                 let shard = &mut self.shards[index];
                 let owner =
@@ -143,7 +148,13 @@ impl Machine {
                 }
             }
             SystemNotice::SubscriptionsExpiring => self.shards[index].change(cx.now.mono),
-            SystemNotice::SocketClosing | SystemNotice::Other => {}
+            SystemNotice::SocketClosing | SystemNotice::NoLongerSubscribed { .. } | SystemNotice::Other => {}
+        }
+    }
+
+    fn condemn(&mut self, index: ShardIndex, socket: SocketId) {
+        if let Some(open) = self.shards[index].by_socket(socket).and_then(|(_, link)| link.open_mut()) {
+            open.condemn();
         }
     }
 
@@ -159,6 +170,9 @@ impl Machine {
                 if let Some(channel) = link.channel.as_mut().filter(|channel| channel.name == name) {
                     channel.gone = true;
                     primary_is_gone |= role == Role::Primary;
+                    if let Some(open) = link.open_mut() {
+                        open.condemn();
+                    }
                 }
             }
             if primary_is_gone {

@@ -48,6 +48,17 @@ impl Loss {
         }
     }
 
+    fn evicted() -> Self {
+        Self {
+            reason: Reason::ChannelEvicted,
+            decision: Decision::Recreate,
+            report: Some(ErrorReport::new(
+                ErrorCode::ChannelGone,
+                "another channel has taken this one's place",
+            )),
+        }
+    }
+
     fn of(ending: Ending) -> Self {
         match ending {
             Ending::Closed(code, why) => {
@@ -139,14 +150,16 @@ impl Machine {
         }
         self.standing.trouble(loss.reason, loss.report.clone());
         self.shards[index].trouble = Some(loss.reason);
-        if let Some(successor) = self.shards[index].successor.take() {
+        let reuse = reusable(&mut link, &loss, was_live, now);
+        if !reuse && let Some(successor) = self.shards[index].successor.take() {
             self.shards[index].primary = Some(successor);
             self.shards[index].rotation_retry = Retry::default();
             self.refresh_verdicts(index);
             return self.discard(link);
         }
         self.shards[index].retry.again(&self.config.backoff, suspended, now, cx.random);
-        if reusable(&mut link, &loss, was_live, now) {
+        if reuse {
+            // Beside a successor that is not ready: whichever is first to carry.
             self.close_socket_of(&mut link);
             self.shards[index].primary = Some(link);
             // The user waits for this channel to be replaced.
@@ -294,6 +307,9 @@ impl Machine {
         let Some(open) = shard.primary.as_mut().filter(|link| link.is_live()).and_then(Link::open_mut) else {
             return self.promote(cx, index);
         };
+        if open.is_condemned() {
+            return self.lost(cx, index, Role::Primary, Loss::evicted());
+        }
         if !shard.handing_over {
             shard.handing_over = true;
             open.read_late();
@@ -326,16 +342,21 @@ impl Machine {
         let record = self.ledger.lose(&refused, from, Reason::TopicRejected, Certainty::Certain);
         self.notify_gaps(record);
         self.refresh_verdicts(index);
-        if let Some(mut old) = old {
-            self.outbox.extend(old.open().map(|open| Output::Release(open.id)));
-            if let Some(request) = old.subscriptions.in_flight.take() {
-                self.cancel(request.ticket);
-            }
-            let drain =
-                Drain { link: old, since: cx.now.mono, pinged: false, drained_at: None, clearing: None };
-            self.shards[index].draining.push(drain);
+        match old {
+            Some(old) if old.open().is_some() => self.drain(cx.now.mono, index, old),
+            Some(old) => self.discard(old),
+            None => {}
         }
         self.log("info", format!("shard {index}: the new channel has taken over"));
+    }
+
+    fn drain(&mut self, now: u64, index: ShardIndex, mut link: Link) {
+        self.outbox.extend(link.open().map(|open| Output::Release(open.id)));
+        if let Some(request) = link.subscriptions.in_flight.take() {
+            self.cancel(request.ticket);
+        }
+        let drain = Drain { link, since: now, pinged: false, drained_at: None, clearing: None };
+        self.shards[index].draining.push(drain);
     }
 
     /// Starts anew on new channels, at once.

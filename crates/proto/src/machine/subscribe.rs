@@ -293,8 +293,10 @@ impl Machine {
                 subscriptions.rejected.insert(id, why);
                 if let Some(next) = subscriptions.rest.front_mut() {
                     next.verb = if verb == Verb::Replace { verb } else { next.verb };
-                } else if verb == Verb::Replace && !subscriptions.confirmed.is_empty() {
-                    // Nothing is left to ask for, but the service still has the list from before.
+                } else if verb == Verb::Replace
+                    && !(subscriptions.confirmed.is_empty() && subscriptions.unsure_since.is_none())
+                {
+                    // Nothing is left to ask for, but the service may still have the list from before.
                     subscriptions.rest.push_front(Batch { verb: Verb::Clear, entries: Vec::new() });
                 } else {
                     // Everything that could be sent was sent; a list of nothing needs no request to be confirmed.

@@ -49,6 +49,7 @@ impl World {
                         topics.iter().flat_map(|wire| self.service.members(wire)).collect();
                     self.asked.entry(*link).or_default().extend(numbers);
                     self.asked_at.insert(operation.ticket, self.clock.truth);
+                    self.last_asked.insert(*link, operation.ticket);
                 }
                 let delay = self.rest_latency(&operation.effect);
                 self.agenda.plan(self.clock.truth + delay, Item::AtService(operation.ticket));
@@ -84,6 +85,7 @@ impl World {
                 self.channel_of.remove(&link);
                 self.asked.remove(&link);
                 self.acked.remove(&link);
+                self.last_asked.remove(&link);
             }
             Output::Notify(notice) => self.noticed(notice),
             Output::Closed => {

@@ -51,6 +51,7 @@ impl World {
             return;
         };
         channel.gone = true;
+        self.last_end = self.clock.truth;
         let Some(socket) = channel.carrier else { return };
         match self.dice.up_to(3) {
             0 => self.end_socket(socket, Ending::Closed(1000, String::new())),

@@ -180,7 +180,10 @@ impl World {
                     // A list confirmed earlier still holds; what matters is when the youngest part was asked for.
                     let asked_at = self.asked_at.remove(&ticket).unwrap_or(0);
                     let told_at = self.clock.truth;
-                    self.acked.insert(*link, Acked { asked_at, told_at, topics: topics.unwrap_or_default() });
+                    self.acked.insert(
+                        *link,
+                        Acked { ticket, asked_at, told_at, topics: topics.unwrap_or_default() },
+                    );
                 }
                 _ => {}
             }

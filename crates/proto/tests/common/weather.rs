@@ -203,6 +203,8 @@ fn turn(world: &mut World) {
             // Requests under way, twice the longest wait, proof, two more rounds for topics left out.
             (Phase::Recovery, waits + ms(2 * 60_000 + 4 * 60_000 + 3 * 40_000))
         }
+        // A suspended computer's timers are late: channels may end before they are replaced.
+        Phase::Recovery if now < world.last_end + ms(4 * MINUTE) => (Phase::Recovery, ms(5 * MINUTE)),
         Phase::Recovery => {
             whole(world);
             world.weather.recoveries += 1;

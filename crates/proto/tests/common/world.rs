@@ -21,6 +21,7 @@ use super::wire::Wires;
 /// A list the service confirmed, as the machine was told: when asked for, when told, and which topics.
 #[derive(Debug)]
 pub(crate) struct Acked {
+    pub(crate) ticket: Ticket,
     pub(crate) asked_at: u64,
     pub(crate) told_at: u64,
     pub(crate) topics: BTreeSet<u16>,
@@ -48,6 +49,8 @@ pub(crate) struct World {
     pub(crate) asked: HashMap<LinkId, BTreeSet<u16>>,
     pub(crate) acked: HashMap<LinkId, Acked>,
     pub(crate) asked_at: HashMap<Ticket, u64>,
+    /// The youngest subscription request of each link.
+    pub(crate) last_asked: HashMap<LinkId, Ticket>,
     pub(crate) wanted_at: HashMap<u16, u64>,
     pub(crate) unsettled: BTreeSet<u64>,
     pub(crate) last_request: u64,
@@ -57,6 +60,8 @@ pub(crate) struct World {
     pub(crate) ends_now: bool,
     /// The process does not run until then; whether the monotonic clock stands still meanwhile, and since when.
     pub(crate) frozen: Option<(u64, bool, u64)>,
+    /// When a channel last ended.
+    pub(crate) last_end: u64,
     pub(crate) thawed_at: u64,
     /// Nothing arrived anywhere before.
     pub(crate) stalled_until: u64,
@@ -101,12 +106,14 @@ impl World {
             asked: HashMap::new(),
             acked: HashMap::new(),
             asked_at: HashMap::new(),
+            last_asked: HashMap::new(),
             wanted_at: HashMap::new(),
             unsettled: BTreeSet::new(),
             last_request: 0,
             ending: None,
             ends_now: false,
             frozen: None,
+            last_end: 0,
             thawed_at: 0,
             stalled_until: 0,
             calls: 0,

@@ -154,15 +154,31 @@ fn if_the_new_link_dies_the_one_still_draining_carries_on() {
     nothing_was_lost(&mut world);
 }
 
-// P3.5
+// P3.6, P6.7
 #[test]
-fn if_the_old_link_dies_the_successor_under_construction_takes_over() {
+fn if_the_old_link_dies_its_channel_is_opened_again_beside_the_successor_under_construction() {
     let mut world = connected(&[A]);
     let old = socket(&world);
     world.manners.script[CREATE].push_back(Fate::Late(3_000));
     world.rotate();
     world.run_for(SECOND);
     world.end_socket(old, Ending::Broken(network(NetworkKind::Reset)));
+    world.run_for(MINUTE);
+    assert_eq!((world.record.creations().len(), world.record.opens().len()), (2, 3));
+    let gap = world.record.closed_gaps().pop().expect("the time without either is a gap");
+    assert!(gap.to.is_some_and(|to| to - gap.from < 2_000), "{gap:?}");
+    assert_eq!(world.state(), ClientState::Connected);
+}
+
+// P3.6
+#[test]
+fn if_the_old_channel_dies_the_successor_under_construction_takes_over() {
+    let mut world = connected(&[A]);
+    let old = socket(&world);
+    world.manners.script[CREATE].push_back(Fate::Late(3_000));
+    world.rotate();
+    world.run_for(SECOND);
+    world.end_socket(old, Ending::Closed(4404, String::new()));
     world.run_for(MINUTE);
     assert_eq!((world.record.creations().len(), world.record.opens().len()), (2, 2));
     let gap = world.record.closed_gaps().pop().expect("the time without either is a gap");
