@@ -405,7 +405,8 @@ export interface Logger {
 export interface NotificationClientOptions {
   /**
    * Where the organisation lives: `'us-east-1'`, `'us_east_1'`, `'mypurecloud.com'`, `'api.mypurecloud.com'`, or base URLs
-   * (`https`, `wss`; `http` and `ws` for loopback only). Required. `streaming` may be left out where `api` begins with `api.`.
+   * (`https`, `wss`; `http` and `ws` for loopback only). Required. `streaming` may be left out where `api`
+   * begins with `api.` (streaming is below the same domain) or is on loopback (so is streaming).
    */
   region: string | { login: string; api: string; streaming?: string }
   /** How tokens are had. Required. */
