@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { TOPIC, simulator, until } from './support/world.mjs'
+import { TOPIC, environment, simulator, until } from './support/world.mjs'
 
 const CLI = fileURLToPath(new URL('../bin/genesys-cloud-notifications.js', import.meta.url))
 const COMMANDS = ['demo', 'listen', 'doctor', 'topics', 'plan', 'simulate', 'replay', 'report']
@@ -20,14 +20,6 @@ function start(args, env = {}) {
 }
 
 const run = (args, env) => start(args, env).ended
-
-const environment = ({ urls, credentials }) => ({
-  GENESYS_LOGIN_URL: urls.login,
-  GENESYS_API_URL: urls.api,
-  GENESYS_STREAMING_URL: urls.streaming,
-  GENESYS_CLIENT_ID: credentials.clientId,
-  GENESYS_CLIENT_SECRET: credentials.clientSecret,
-})
 
 test('every command explains itself', async () => {
   const overview = await run(['--help'])

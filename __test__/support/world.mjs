@@ -33,6 +33,15 @@ export function clientOf(t, sim, options) {
   return client
 }
 
+/** What commands and examples read to find a simulator. */
+export const environment = ({ urls, credentials }) => ({
+  GENESYS_LOGIN_URL: urls.login,
+  GENESYS_API_URL: urls.api,
+  GENESYS_STREAMING_URL: urls.streaming,
+  GENESYS_CLIENT_ID: credentials.clientId,
+  GENESYS_CLIENT_SECRET: credentials.clientSecret,
+})
+
 /** Waits until the condition gives something, and returns it. */
 export async function until(condition, what = condition.toString(), withinMs = 10_000) {
   const deadline = Date.now() + withinMs
