@@ -50,6 +50,10 @@ impl Machine {
             .map(|(ticket, started)| (*ticket, started.what))
             .collect();
         for (ticket, what) in overdue {
+            // The one before it may have ended its link.
+            if !self.operations.contains_key(&ticket) {
+                continue;
+            }
             let outcome = match what {
                 What::Token => Outcome::Token(Err(Failure::timed_out("the token request"))),
                 What::Create(..) => Outcome::Channel(Err(Failure::timed_out("the channel creation"))),
