@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use genesys_notifications_proto::{Certainty, Gap, LinkId, TopicState};
+use genesys_notifications_proto::{Certainty, Gap, LinkId, Reason, TopicState};
 
 /// One published event.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct TopicTruth {
     epoch: u32,
     /// By the wall clock.
     live_since: Option<u64>,
-    open_gap: Option<(String, u64)>,
+    open_gap: Option<(Reason, u64)>,
     gaps: Vec<(u64, u64)>,
     missing: Vec<(u64, u64, u64)>,
     /// Since when nobody carries it, by the wall clock.
@@ -247,7 +247,7 @@ impl Truth {
                 for number in topics {
                     let topic = self.topic(*number);
                     assert!(topic.open_gap.is_none(), "P2.3: topic {number} has two open gaps");
-                    topic.open_gap = Some((gap.id.clone(), gap.from));
+                    topic.open_gap = Some((gap.reason, gap.from));
                 }
             }
             Some(to) => {
@@ -262,7 +262,8 @@ impl Truth {
                     let known = topic.live_since.is_some_and(|since| since <= gap.from);
                     let counts = known && gap.certainty == Certainty::Certain;
                     topic.gaps.push((gap.from, to));
-                    if topic.open_gap.as_ref().is_some_and(|(_, from)| *from == gap.from) {
+                    // A part of a split gap has another id than the whole.
+                    if topic.open_gap == Some((gap.reason, gap.from)) {
                         topic.open_gap = None;
                     }
                     if counts {
