@@ -201,6 +201,7 @@ impl Machine {
     }
 
     fn close(&mut self) {
+        self.flush_blemishes();
         let previous = self.state;
         self.state = ClientState::Closing;
         self.notify_state(previous, Reason::Requested);

@@ -220,6 +220,16 @@ impl Machine {
         }
     }
 
+    /// What is gathered is told now: its topics may not be wanted, or nobody be there, in a second.
+    pub(super) fn flush_blemishes(&mut self) {
+        for index in 0..self.shards.len() {
+            let pending = self.shards[index].blemish.as_mut().and_then(|blemish| blemish.pending.take());
+            if let Some((from, to)) = pending {
+                self.report_blemish(index, from, to);
+            }
+        }
+    }
+
     fn report_blemish(&mut self, index: ShardIndex, from: u64, to: u64) {
         // Blind ones too: their gap may have begun after the frame.
         let was_live = |id: &&TopicId| self.ledger.is_covered(**id) || self.ledger.is_blind(**id);

@@ -34,7 +34,8 @@ impl Machine {
             return;
         }
         let first = subscriptions.synced.is_none();
-        if first && shard.wanted.is_empty() && subscriptions.unsure_since.is_none() {
+        let untouched = subscriptions.confirmed.is_empty() && subscriptions.unsure_since.is_none();
+        if first && shard.wanted.is_empty() && untouched {
             return self.nothing_to_subscribe(index, role, revision);
         }
         let at = subscriptions.retry.at.max(if first || splitting { 0 } else { flush_at });

@@ -53,6 +53,7 @@ impl Machine {
     }
 
     fn unwant(&mut self, cx: &mut Context<'_>, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
+        self.flush_blemishes();
         let limits = self.config.limits.clone();
         for id in ids {
             touched.extend(self.roster.unwant(*id, &limits));
