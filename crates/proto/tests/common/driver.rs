@@ -149,8 +149,12 @@ impl World {
     fn release(&mut self, socket: SocketId) {
         self.rules.socket_is_known(socket, self.wires.is_open_here(socket));
         let held = self.wires.of(socket).map(|wire| std::mem::take(&mut wire.held)).unwrap_or_default();
+        let link = self.wires.of(socket).map(|wire| wire.link);
         for event in held {
-            self.deliver(event, !self.ends_now);
+            let (topic, _) = self.truth.topic_and_body(event);
+            let acked = link.and_then(|link| self.acked.get(&link));
+            let carried = acked.is_some_and(|acked| acked.topics.contains(&topic));
+            self.deliver(event, carried && !self.ends_now);
         }
     }
 }

@@ -205,6 +205,7 @@ fn turn(world: &mut World) {
         }
         // A suspended computer's timers are late: channels may end before they are replaced.
         Phase::Recovery if now < world.last_end + ms(4 * MINUTE) => (Phase::Recovery, ms(5 * MINUTE)),
+        Phase::Recovery if throttled_lately(world, ms(3 * MINUTE)) => (Phase::Recovery, ms(5 * MINUTE)),
         Phase::Recovery => {
             whole(world);
             world.weather.recoveries += 1;
@@ -214,6 +215,12 @@ fn turn(world: &mut World) {
     world.note(|| format!("WEATHER {phase:?} for {length} ms"));
     world.weather.phase = phase;
     world.weather.until = now + length;
+}
+
+/// A late or repeated answer may have brought a wait of its own.
+fn throttled_lately(world: &World, after: u64) -> bool {
+    let last = world.rules.floors().into_iter().max().unwrap_or(0);
+    world.clock.now().mono < last + world.manners.longest_wait_ms / 4 + after
 }
 
 /// Something breaks once.

@@ -111,6 +111,26 @@ fn unreadable_frames_are_possible_gaps_told_once_a_second() {
     assert!(world.record.errors().len() - errors <= 3);
 }
 
+// P2.6
+#[test]
+fn an_unreadable_frame_is_told_before_its_topic_or_the_client_goes() {
+    for closes in [true, false] {
+        let mut world = connected(&[A]);
+        let open = socket(&world);
+        for _ in 0..2 {
+            world.send(open, Cargo::Garbage(Unreadable::NotJson));
+            world.run_for(100);
+        }
+        assert_eq!(world.record.closed_gaps().len(), 1);
+        if closes {
+            world.close();
+        } else {
+            world.unsubscribe(&[A]);
+        }
+        assert_eq!(world.record.closed_gaps().len(), 2);
+    }
+}
+
 // P2.7
 #[test]
 fn events_dropped_by_a_full_queue_are_gaps_of_their_topics() {
