@@ -10,6 +10,8 @@ use super::world::World;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 const STEPS_SHOWN: usize = 50;
+/// Of the machine, per virtual second, in three days' mean.
+const MOST_CALLS: u64 = 3;
 
 /// One life: three days, or as many hundredths of it in a fast world.
 pub(crate) fn live(seed: u64, tiny: bool, fault: Option<Fault>, trace: bool) -> Result<World, String> {
@@ -42,6 +44,9 @@ pub(crate) fn live_all(seeds: impl Iterator<Item = u64>, tiny: bool) -> Vec<Worl
 fn run(world: &mut World, end: u64) {
     world.run_to(end);
     let wall = world.clock.now().wall;
+    // A socket costs a ping, a pong and a heartbeat each half minute; storms cost more, but not for long.
+    let calls = world.calls * 1_000 * world.weather.scale / 100 / end;
+    assert!(calls <= MOST_CALLS, "the machine was called {calls} times a second");
     let known_until = world.known_until();
     world.truth.settle_all(wall, known_until);
     // Without pongs the world cannot tell when a topic is live.
