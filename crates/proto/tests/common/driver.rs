@@ -50,6 +50,7 @@ impl World {
                     self.asked.entry(*link).or_default().extend(numbers);
                     self.asked_at.insert(operation.ticket, self.clock.truth);
                     self.last_asked.insert(*link, operation.ticket);
+                    self.unanswered.entry(*link).or_insert(self.clock.truth);
                 }
                 let delay = self.rest_latency(&operation.effect);
                 self.agenda.plan(self.clock.truth + delay, Item::AtService(operation.ticket));
@@ -86,6 +87,7 @@ impl World {
                 self.asked.remove(&link);
                 self.acked.remove(&link);
                 self.last_asked.remove(&link);
+                self.unanswered.remove(&link);
             }
             Output::Notify(notice) => self.noticed(notice),
             Output::Closed => {

@@ -180,6 +180,7 @@ impl World {
                     // A list confirmed earlier still holds; what matters is when the youngest part was asked for.
                     let asked_at = self.asked_at.remove(&ticket).unwrap_or(0);
                     let told_at = self.clock.truth;
+                    self.unanswered.remove(link);
                     self.acked.insert(
                         *link,
                         Acked { ticket, asked_at, told_at, topics: topics.unwrap_or_default() },

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) asked: HashMap<LinkId, BTreeSet<u16>>,
     pub(crate) acked: HashMap<LinkId, Acked>,
     pub(crate) asked_at: HashMap<Ticket, u64>,
+    /// Since when each link's list is not answered for.
+    pub(crate) unanswered: HashMap<LinkId, u64>,
     /// The youngest subscription request of each link.
     pub(crate) last_asked: HashMap<LinkId, Ticket>,
     pub(crate) wanted_at: HashMap<u16, u64>,
@@ -106,6 +108,7 @@ impl World {
             asked: HashMap::new(),
             acked: HashMap::new(),
             asked_at: HashMap::new(),
+            unanswered: HashMap::new(),
             last_asked: HashMap::new(),
             wanted_at: HashMap::new(),
             unsettled: BTreeSet::new(),
@@ -210,14 +213,15 @@ impl World {
         [self.agenda.next_at(), wake].into_iter().flatten().min()
     }
 
-    /// What was lost later cannot be known yet: silence takes its time, and what is not read is
-    /// not judged.
+    /// What was lost later cannot be known yet: silence takes its time, what is not read is not
+    /// judged, and a list that is not answered may have dropped anything.
     pub(crate) fn known_until(&self) -> u64 {
         let now = self.clock.truth;
         let silence = now.saturating_sub(self.silence_ms + self.silence_ms / 5);
         let open = self.wires.by_id.values().filter(|wire| wire.open_here);
         let doubts = open.filter_map(|wire| wire.doubt).map(|(since, _)| since);
-        let unread = doubts.chain(self.frozen.map(|(_, _, since)| since)).min();
+        let unanswered = self.unanswered.values().copied();
+        let unread = doubts.chain(unanswered).chain(self.frozen.map(|(_, _, since)| since)).min();
         unread.map_or(silence, |at| silence.min(at.saturating_sub(self.silence_ms)))
     }
 
