@@ -14,6 +14,7 @@ mod gap;
 mod governor;
 mod io;
 mod link;
+mod liveness;
 mod machine;
 mod notice;
 mod random;

@@ -5,6 +5,7 @@
 
 mod drive;
 mod frames;
+mod handover;
 mod loss;
 mod results;
 mod stats;
@@ -337,16 +338,29 @@ impl Machine {
     }
 
     fn watch_clock(&mut self, now: Now) {
-        let jumped = self.seen.is_some_and(|seen| {
-            let (wall, mono) = (now.wall.saturating_sub(seen.wall), now.mono.saturating_sub(seen.mono));
-            wall > mono.saturating_add(JUMP_MS)
-        });
+        let seen = self.seen.replace(now).unwrap_or(now);
+        let slept = now.wall.saturating_sub(seen.wall).saturating_sub(now.mono.saturating_sub(seen.mono));
         let late = self.wake.is_some_and(|wake| now.mono > wake.saturating_add(JUMP_MS));
-        self.seen = Some(now);
-        if jumped || late {
+        if slept > JUMP_MS {
+            self.age(slept);
+        }
+        if slept > JUMP_MS || late {
             self.doubt(now);
             // Looked at in the next pass, which must not wait for the old deadline.
             self.wake = Some(now.mono);
+        }
+    }
+
+    /// The service's clocks went on while the monotonic one stood still.
+    fn age(&mut self, slept: u64) {
+        self.tokens.age(slept);
+        for shard in &mut self.shards {
+            for (_, link) in shard.links_mut() {
+                if let Some(channel) = &mut link.channel {
+                    channel.rotate_at = channel.rotate_at.saturating_sub(slept);
+                    channel.ends_at = channel.ends_at.saturating_sub(slept);
+                }
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::backoff::Retry;
 use crate::dedup::Window;
 use crate::io::{LinkId, SocketId, Ticket, TopicId};
-use crate::link::{Link, OpenSocket, Socket};
+use crate::link::Link;
+use crate::liveness::OpenSocket;
 use crate::notice::Reason;
 
 /// What a link is to its shard.
@@ -118,22 +119,19 @@ impl Shard {
         }
     }
 
-    pub(crate) fn by_id(&mut self, id: LinkId) -> Option<(Role, &mut Link)> {
-        let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
+    pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = (Role, &mut Link)> {
         let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
         let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
-        primary.chain(successor).chain(draining).find(|(_, link)| link.id == id)
+        let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
+        primary.chain(successor).chain(draining)
+    }
+
+    pub(crate) fn by_id(&mut self, id: LinkId) -> Option<(Role, &mut Link)> {
+        self.links_mut().find(|(_, link)| link.id == id)
     }
 
     pub(crate) fn by_socket(&mut self, socket: SocketId) -> Option<(Role, &mut Link)> {
-        let is_it = |link: &Link| match &link.socket {
-            Socket::Open(open) => open.id == socket,
-            Socket::Opening { .. } | Socket::Closed => false,
-        };
-        let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
-        let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
-        let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
-        primary.chain(successor).chain(draining).find(|(_, link)| is_it(link))
+        self.links_mut().find(|(_, link)| link.open().is_some_and(|open| open.id == socket))
     }
 
     /// Whether some socket's frames may have waited to be read: copies come later than any window then.

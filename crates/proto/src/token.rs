@@ -118,6 +118,14 @@ impl Tokens {
         self.retry.again(&config.backoff, suspended, now, random);
     }
 
+    /// The monotonic clock stood still for so long, the tokens' lives did not.
+    pub(crate) fn age(&mut self, slept: u64) {
+        for held in [&mut self.previous, &mut self.current].into_iter().flatten() {
+            held.renew_at = held.renew_at.saturating_sub(slept);
+            held.ends_at = held.ends_at.saturating_sub(slept);
+        }
+    }
+
     /// The newest token, if it can be used.
     pub(crate) fn current(&self, now: u64) -> Option<Generation> {
         self.current.filter(|held| now < held.ends_at).map(|held| held.generation)

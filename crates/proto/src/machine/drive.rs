@@ -2,7 +2,8 @@
 
 use crate::config::Continuity;
 use crate::io::{Effect, Output, SocketId, Verb};
-use crate::link::{Link, Pulse, Socket};
+use crate::link::{Link, Socket};
+use crate::liveness::Pulse;
 use crate::notice::{ClientState, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::{Role, Shard};

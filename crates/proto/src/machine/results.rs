@@ -3,7 +3,8 @@
 use crate::decision::{Decision, Judgement, Step, judge};
 use crate::failure::Failure;
 use crate::io::{Generation, LinkId, NewChannel, Outcome, Output, SocketId, Ticket, TokenGrant};
-use crate::link::{Channel, OpenSocket, Socket};
+use crate::link::{Channel, Socket};
+use crate::liveness::OpenSocket;
 use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::Role;
@@ -124,6 +125,7 @@ impl Machine {
                 link.channel = Some(Channel {
                     name: channel.id,
                     owner,
+                    made_at: now,
                     rotate_at: now + life - before,
                     ends_at: now + life,
                     gone: false,

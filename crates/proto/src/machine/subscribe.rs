@@ -204,8 +204,26 @@ impl Machine {
             self.lose_refused(cx, index, Certainty::Certain);
         }
         if let Some(link) = self.shards[index].link_mut(role) {
-            link.subscriptions.unsure_since = None;
+            let since = link.subscriptions.unsure_since.take();
+            let unsure_of = std::mem::take(&mut link.subscriptions.unsure_of);
+            self.doubt_combined(cx, role, since, unsure_of);
         }
+    }
+
+    /// Topics that are asked for alone now may have been missing since they went out under a combined name.
+    fn doubt_combined(
+        &mut self,
+        cx: &mut Context<'_>,
+        role: Role,
+        since: Option<u64>,
+        unsure_of: BTreeSet<TopicId>,
+    ) {
+        let Some(since) = since.filter(|_| role == Role::Primary) else { return };
+        let missed = |id: &TopicId| self.roster.is_alone(*id) && self.ledger.is_covered(*id);
+        let topics = unsure_of.into_iter().filter(missed).collect();
+        let record =
+            self.ledger.blemish(topics, since, cx.now.wall, Reason::TopicRejected, Certainty::Possible);
+        self.notify_gaps(record);
     }
 
     /// A topic that was live and is refused now has a gap from here on.
@@ -231,12 +249,17 @@ impl Machine {
         // Refused, so not carried out; after anything else the service may have changed the list.
         let refused = failure.status().is_some_and(|status| (400..500).contains(&status) && status != 408);
         if let Some(Link { subscriptions, .. }) = self.shards[index].link_mut(role) {
+            let InFlight { batch, unsure_before, .. } = &request;
             if refused {
-                subscriptions.unsure_since = request.unsure_before;
-            } else if request.batch.verb == Verb::Replace && !subscriptions.rest.is_empty() {
+                subscriptions.unsure_since = *unsure_before;
+            } else {
+                let combined = batch.entries.iter().filter(|entry| entry.members.len() > 1);
+                subscriptions.unsure_of.extend(combined.flat_map(|entry| entry.members.iter().copied()));
+            }
+            if !refused && batch.verb == Verb::Replace && !subscriptions.rest.is_empty() {
                 // A part of a split list: if it was carried out, the other parts are gone.
                 let asked: BTreeSet<TopicId> =
-                    request.batch.entries.iter().flat_map(|entry| entry.members.iter().copied()).collect();
+                    batch.entries.iter().flat_map(|entry| entry.members.iter().copied()).collect();
                 subscriptions.confirmed.retain(|id| asked.contains(id));
                 if role == Role::Primary {
                     self.lose_refused(cx, index, Certainty::Possible);
