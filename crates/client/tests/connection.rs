@@ -59,6 +59,20 @@ fn closing_says_goodbye_and_nothing_follows() {
     assert_eq!(world.requests("createChannel").len(), 1);
 }
 
+// P1.4, P3.5
+#[test]
+fn a_quiet_service_that_answers_no_application_ping_is_served_and_rotated() {
+    let heartbeat = r#""heartbeat":{"pingAfterMs":10000,"pongTimeoutMs":300,"silenceMs":20000}"#;
+    let options = format!(r#"{{"continuity":"reconnect",{heartbeat}}}"#);
+    let mut world = World::new(r#"{"heartbeatMs":60000}"#, &options);
+    world.fault(r#"{"match":{"operation":"pong"},"action":{"kind":"drop"},"times":null}"#);
+    world.observer.client.connect().unwrap();
+    world.until_connected();
+    world.observer.client.rotate();
+    world.until("the rotation", |world| world.observer.client.stats().machine.rotations == 1);
+    assert!(world.observer.gaps().is_empty(), "{:?}", world.observer.gaps());
+}
+
 // P9.2
 #[test]
 fn closing_while_connecting_ends_at_once() {

@@ -72,6 +72,22 @@ fn a_suspended_computer_notices_that_its_socket_died() {
 
 // P1.5
 #[test]
+fn what_ended_during_a_sleep_is_replaced_when_the_computer_wakes() {
+    let mut world = connected(&[A]);
+    let open = socket(&world);
+    world.freeze(25 * HOUR, true);
+    world.run_for(25 * HOUR + MINUTE);
+    assert_eq!(
+        (world.record.tokens().len(), world.record.creations().len()),
+        (2, 2),
+        "both live for 24 hours"
+    );
+    assert!(!world.wires.is_open_here(open));
+    until_connected(&mut world);
+}
+
+// P1.5
+#[test]
 fn a_socket_that_survives_a_long_pause_leaves_a_possible_gap() {
     let mut world = connected(&[A]);
     let open = socket(&world);

@@ -97,6 +97,19 @@ fn a_streaming_host_that_is_down_costs_at_most_two_channels() {
 
 // P6.7
 #[test]
+fn an_hour_without_the_streaming_host_costs_a_channel_every_ten_minutes_at_most() {
+    let mut world = connected(&[A]);
+    let down = world.clock.truth + 60 * MINUTE;
+    world.manners.shut[STREAMING] = (down, Some(network(NetworkKind::Refused)));
+    let lost = socket(&world);
+    world.end_socket(lost, Ending::Broken(network(NetworkKind::Reset)));
+    world.run_to(down);
+    until_connected(&mut world);
+    assert!(world.record.creations().len() <= 7, "{}", world.record.creations().len());
+}
+
+// P6.7
+#[test]
 fn a_close_that_says_the_authentication_ended_costs_a_new_channel_at_once() {
     let mut world = connected(&[A]);
     let lost = socket(&world);
