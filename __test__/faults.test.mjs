@@ -138,6 +138,7 @@ test('copies of two overlapping channels are delivered once, real repeats twice'
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   await rotating
+  await until(() => bodies.length >= 200)
   assert.deepEqual(
     bodies.toSorted((a, b) => a - b),
     Array.from({ length: 200 }, (_, n) => n),
