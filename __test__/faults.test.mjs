@@ -54,6 +54,52 @@ test('topics that share all but their last part share a name, and need fewer cha
   assert.equal(channel.topics.length, 300)
 })
 
+test('no incident costs more than two channels, a second token request or a Retry-After', async (t) => {
+  const topics = Array.from({ length: 20 }, (_, i) => `v2.routing.queues.q${i}.users`)
+  const { sim, client } = await world(t, { topics })
+  client.on('error', () => {})
+  await client.connect()
+  const status = (operation, status, more) =>
+    sim.fault({ match: { operation }, action: { kind: 'status', status, ...more } })
+  const onSocket = (kind) => sim.fault({ match: { operation: 'socket' }, action: { kind } })
+  const incidents = {
+    ...Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`kill ${i}`, () => sim.fault(kill)])),
+    'refused upgrades': () => [status('upgrade', 503), status('upgrade', 503), sim.fault(kill)],
+    401: () => [status('createChannel', 401), status('putSubscriptions', 401), onSocket('expire')],
+    500: () => [status('createChannel', 500), status('putSubscriptions', 500), onSocket('expire')],
+    429: () => [status('createChannel', 429, { retryAfter: 1 }), onSocket('expire')],
+    eviction: () => onSocket('evict'),
+    'expired token': () => onSocket('revoke'),
+  }
+  const carried = () => {
+    const open = sim.channels().filter(({ connected }) => connected)
+    return open.length === 1 ? [...open[0].topics].sort() : undefined
+  }
+  const isMended = (before) =>
+    client.state === 'connected' &&
+    client.stats().gaps.open === 0 &&
+    carried() &&
+    client.stats().drops + client.stats().rotations > before
+
+  for (const [what, strike] of Object.entries(incidents)) {
+    const { drops, rotations } = client.stats()
+    const channels = sim.log().channels.length
+    strike()
+    await until(() => isMended(drops + rotations), what)
+    assert.deepEqual(carried(), [...topics].sort(), what)
+    // Channels that came to be; a creation that was refused made none.
+    const cost = sim.log().channels.length - channels
+    assert.ok(cost <= 2, `${what}: ${cost} channels`)
+  }
+
+  const { requests } = sim.log()
+  const tokens = requests.filter(({ operation }) => operation === 'token')
+  assert.ok(tokens.length > 1 && tokens.every(({ concurrent }) => concurrent === 1))
+  const refused = requests.findIndex(({ retryAfter }) => retryAfter === '1')
+  const next = requests.slice(refused + 1).find(({ operation }) => operation === 'createChannel')
+  assert.ok(refused >= 0 && next.at - requests[refused].at >= 1_000, `${next.at - requests[refused].at} ms`)
+})
+
 test('ten kills, refused upgrades, 401s, 500s, an eviction and an expired token: every event is accounted for', async (t) => {
   const { sim, client } = await world(t, { sim: { tokenLifeMs: 1_500 } })
   const seen = collect(client)

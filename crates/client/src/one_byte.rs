@@ -1,6 +1,6 @@
 //! JSON text as a one-byte string, so that JavaScript makes its cheapest kind of string of it.
 //!
-//! Latin-1 stays one byte a character; everything above is written as `\uXXXX`. In JSON, characters beyond ASCII stand
+//! Latin-1 stays one byte a character; everything above is written as a `\u` escape. In JSON, characters beyond ASCII stand
 //! only inside strings, where the escape means the same. Offsets are then JavaScript string indices.
 
 /// Appends `text` as one-byte text and returns how many bytes (and JavaScript characters) it became.
