@@ -9,11 +9,11 @@ fn the_rules_depend_on_three_crates_and_no_others() {
     let tables: Vec<&str> = manifest.lines().filter(|line| line.starts_with('[')).collect();
     assert_eq!(
         tables,
-        ["[package]", "[dependencies]", "[lints]"],
+        ["[package]", "[dependencies]", "[dev-dependencies]", "[lints]"],
         "no other table may bring a dependency in"
     );
     let (_, rest) = manifest.split_once("[dependencies]").expect("its dependencies");
-    let (dependencies, _) = rest.split_once("[lints]").expect("its lints");
+    let (dependencies, _) = rest.split_once("[dev-dependencies]").expect("its tests' own");
     let names: Vec<&str> = dependencies
         .lines()
         .filter_map(|line| line.split(['.', ' ', '=']).next())
