@@ -6,15 +6,17 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const NODE_MAJOR = 20
-const RUST_MINOR = 88
+const RUST_MINOR = 90
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+/** `--release`: for benchmarks; everything else is quicker to build and as good. */
+const isRelease = process.argv.includes('--release')
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 
 checkNode()
 checkCargo()
 if (isInstallNeeded()) run('install', npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
-run('build', npm, ['run', '--silent', 'build:debug'])
+run('build', npm, ['run', '--silent', isRelease ? 'build' : 'build:debug'])
 
 function checkNode() {
   if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR) {
