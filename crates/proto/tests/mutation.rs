@@ -3,7 +3,7 @@
 mod common;
 
 use common::sabotage::Fault;
-use common::seeds::live;
+use common::seeds::{Life, live};
 
 /// Lives that a fault may survive before it must have been caught.
 const SEEDS: u64 = 12;
@@ -11,7 +11,7 @@ const SEEDS: u64 = 12;
 fn is_caught(fault: Fault, by: &str) {
     let mut others = Vec::new();
     for seed in 0..SEEDS {
-        match live(seed, false, Some(fault), false) {
+        match live(seed, Life::Days, Some(fault), false) {
             Err(story) if story.contains(by) => return,
             Err(story) => others.push(story.lines().next().unwrap_or_default().to_owned()),
             Ok(_) => {}

@@ -1,32 +1,57 @@
 //! A random world around the machine: it loses, delays, repeats, reorders and forges every kind of reply, for days.
 //!
 //! `WORLD_SEED=17 cargo test -p genesys-notifications-proto --test random_world one_seed` lives one seed again;
-//! with `WORLD_FAST=1`, one of the fast worlds; `WORLD_STEPS=200` shows more of its last steps.
+//! with `WORLD_LIFE=minutes` or `WORLD_LIFE=week`, one of those; `WORLD_STEPS=200` shows more of its last steps.
 
 mod common;
 
-use common::seeds::{live, live_all};
+use common::seeds::{Life, live, live_all};
 
 #[test]
 fn one_seed() {
     let Some(seed) = std::env::var("WORLD_SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
-    let fast = std::env::var("WORLD_FAST").is_ok();
-    if let Err(story) = live(seed, fast, None, true) {
+    if let Err(story) = live(seed, Life::of_environment(), None, true) {
         panic!("{story}");
     }
 }
 
 #[test]
 fn lives_of_three_days_first_half() {
-    live_all(0..120, false);
+    live_all(0..120, Life::Days);
 }
 
 #[test]
 fn lives_of_three_days_second_half() {
-    live_all(120..240, false);
+    live_all(120..240, Life::Days);
 }
 
 #[test]
 fn lives_in_which_days_are_minutes() {
-    live_all(1_000..1_040, true);
+    live_all(1_000..1_040, Life::Minutes);
+}
+
+#[test]
+fn weeks_first_half() {
+    live_all(0..500, Life::Week);
+}
+
+#[test]
+fn weeks_second_half() {
+    live_all(500..1_000, Life::Week);
+}
+
+#[test]
+fn a_week_holds_what_it_should() {
+    let (mut incidents, mut missed, mut copies, mut rotations) = (0, 0, 0, 0);
+    for seed in 0..20 {
+        let week = live(seed, Life::Week, None, false).unwrap_or_else(|story| panic!("seed {seed}: {story}"));
+        incidents += week.weather.incidents;
+        missed += week.truth.missed;
+        copies += week.truth.copies;
+        rotations += week.machine.stats(week.clock.now()).rotations;
+    }
+    // A day: some incidents, and a renewed token every three quarters of an hour.
+    assert!((20 * 7 * 3..20 * 7 * 12).contains(&incidents), "{incidents} incidents");
+    assert!(rotations > 20 * 7 * 24, "{rotations} rotations");
+    assert!(missed > 20 * 7 && copies > 20 * 7 * 12, "{missed} events missed, {copies} copies");
 }

@@ -37,6 +37,8 @@ pub(crate) enum Item {
     Thaw,
     /// An event is published.
     Publish,
+    /// An event is published while the world looks closely.
+    Burst,
     /// The world does something unkind.
     Chaos,
 }
@@ -66,14 +68,15 @@ pub(crate) enum Cargo {
 /// Items by time; of the same time, in the order they were planned.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
-    items: BTreeMap<(u64, u64), Item>,
+    /// Boxed: an outcome is large, and a tree moves what it holds.
+    items: BTreeMap<(u64, u64), Box<Item>>,
     planned: u64,
 }
 
 impl Agenda {
     pub(crate) fn plan(&mut self, at: u64, item: Item) {
         self.planned += 1;
-        self.items.insert((at, self.planned), item);
+        self.items.insert((at, self.planned), Box::new(item));
     }
 
     pub(crate) fn next_at(&self) -> Option<u64> {
@@ -83,7 +86,7 @@ impl Agenda {
     /// Damages the events on their way through this socket.
     pub(crate) fn damage(&mut self, through: SocketId) {
         for item in self.items.values_mut() {
-            if let Item::Arrive(socket, cargo) = item
+            if let Item::Arrive(socket, cargo) = item.as_mut()
                 && *socket == through
                 && let Cargo::Event(event) = cargo
             {
@@ -93,6 +96,6 @@ impl Agenda {
     }
 
     pub(crate) fn take(&mut self) -> Option<Item> {
-        self.items.pop_first().map(|(_, item)| item)
+        self.items.pop_first().map(|(_, item)| *item)
     }
 }

@@ -29,6 +29,28 @@ impl World {
         }
     }
 
+    /// Something may be lost or seen twice soon: events are dense until then.
+    pub(crate) fn watch(&mut self, ms: u64) {
+        let now = self.clock.truth;
+        if self.manners.burst_every_ms > 0 && self.watched_until <= now {
+            self.agenda.plan(now, Item::Burst);
+        }
+        self.watched_until = self.watched_until.max(now + ms);
+    }
+
+    pub(crate) fn burst(&mut self) {
+        let wanted: Vec<u16> = self.truth.wanted().into_iter().collect();
+        let topic = wanted[self.dice.up_to(wanted.len() as u64 - 1) as usize];
+        let like = (self.dice.up_to(9) == 0).then(|| self.truth.latest_of(topic)).flatten();
+        self.publish(topic, like);
+        let next = self.clock.truth + self.dice.between(1, 2 * self.manners.burst_every_ms);
+        if next < self.watched_until {
+            self.agenda.plan(next, Item::Burst);
+        } else {
+            self.watched_until = 0;
+        }
+    }
+
     pub(crate) fn publish(&mut self, topic: u16, like: Option<u32>) -> u32 {
         let now = self.clock.truth;
         let due = (now + self.manners.socket_ms.1).max(self.stalled_until);

@@ -45,6 +45,8 @@ pub(crate) struct Manners {
     pub(crate) young_404: u64,
     /// Every REST answer says that the window is used up, this long.
     pub(crate) publish_every_ms: u64,
+    /// The same while something is about to happen or has just happened; 0 if it makes no difference.
+    pub(crate) burst_every_ms: u64,
     pub(crate) longest_wait_ms: u64,
 }
 
@@ -62,6 +64,7 @@ impl Default for Manners {
             refuses_credentials: false,
             young_404: 0,
             publish_every_ms: 0,
+            burst_every_ms: 0,
             longest_wait_ms: 120_000,
         }
     }

@@ -20,5 +20,6 @@ pub(crate) mod sockets;
 pub(crate) mod truth;
 pub(crate) mod user;
 pub(crate) mod weather;
+pub(crate) mod week;
 pub(crate) mod wire;
 pub(crate) mod world;

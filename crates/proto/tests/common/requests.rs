@@ -119,6 +119,7 @@ impl World {
             }
             Effect::CreateChannel { link, generation } => match self.service.create(generation.0, now) {
                 Ok((key, channel, displaced)) => {
+                    self.watch(15_000);
                     self.agenda.plan(now + self.service.channel_life, Item::ChannelEnds(key));
                     self.channel_of.insert(*link, key);
                     if let Some(other) = displaced {

@@ -183,6 +183,7 @@ impl World {
         if let Some(wire) = self.wires.of(socket).filter(|wire| wire.open_here && !wire.paused) {
             wire.paused = true;
             wire.doubt = Some((wire.doubt.map_or(now, |(since, _)| since), u64::MAX));
+            self.truth.unread(ms);
             self.tell(Input::Paused(socket, true));
             self.agenda.plan(self.clock.truth + ms, Item::Resume(socket));
         }

@@ -61,6 +61,9 @@ pub(crate) struct Truth {
     /// How long certain gaps were, and how many, summed over topics.
     pub(crate) gap_ms: u64,
     pub(crate) gap_count: u64,
+    /// How long we did not read, summed over the topics that were live: what was lost then cannot be told from what was
+    /// not.
+    pub(crate) unread_ms: u64,
     pub(crate) delivered: u64,
     pub(crate) missed: u64,
     pub(crate) copies: u64,
@@ -108,6 +111,10 @@ impl Truth {
         if topic.wanted {
             topic.live_since.get_or_insert(wall);
         }
+    }
+
+    pub(crate) fn unread(&mut self, ms: u64) {
+        self.unread_ms += ms * self.topics.iter().filter(|topic| topic.live_since.is_some()).count() as u64;
     }
 
     pub(crate) fn was_live(&self, number: u16) -> bool {

@@ -38,15 +38,16 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) phase: Phase,
-    until: u64,
+    pub(crate) until: u64,
     /// How much longer everything takes than by default, in percent.
     pub(crate) scale: u64,
     pub(crate) storms: bool,
-    ever_forbidden: BTreeSet<u16>,
+    pub(crate) ever_forbidden: BTreeSet<u16>,
     pub(crate) incidents: u64,
     pub(crate) recoveries: u64,
-    /// The longest wait a healthy service can impose on the machine.
-    recovery_ms: u64,
+    /// In a week: when the service is maintained next, and when something last happened.
+    pub(crate) maintenance_at: u64,
+    pub(crate) last_incident: u64,
 }
 
 /// A world by its seed.

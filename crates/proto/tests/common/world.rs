@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) old_tickets: Vec<Ticket>,
     pub(crate) old_sockets: Vec<SocketId>,
     pub(crate) ticks: u64,
+    /// Until then events are published densely.
+    pub(crate) watched_until: u64,
     pub(crate) weather: Weather,
 }
 
@@ -127,6 +129,7 @@ impl World {
             old_tickets: Vec::new(),
             old_sockets: Vec::new(),
             ticks: 0,
+            watched_until: 0,
             weather: Weather::default(),
         }
     }
@@ -253,6 +256,7 @@ impl World {
         let Some((_, asleep, since)) = self.frozen.take() else { return };
         self.thawed_at = self.clock.truth;
         let paused = self.clock.truth - since;
+        self.truth.unread(paused);
         if asleep {
             self.clock.sleep(paused);
         }
@@ -275,7 +279,7 @@ impl World {
         {
             return self.agenda.plan(until, item);
         }
-        if !matches!(item, Item::Beat(_) | Item::Publish | Item::Arrive(..)) {
+        if !matches!(item, Item::Beat(_) | Item::Publish | Item::Burst | Item::Arrive(..)) {
             self.note(|| format!("* {item:?}"));
         }
         match item {
@@ -308,6 +312,7 @@ impl World {
             Item::Cut(socket) => self.cut(socket),
             Item::Resume(socket) => self.resume(socket),
             Item::Publish => self.publish_next(),
+            Item::Burst => self.burst(),
             Item::Thaw => self.thaw(),
             Item::Chaos => {
                 self.ticks += 1;
