@@ -17,6 +17,9 @@ pub struct Config {
     pub request_timeout_ms: u64,
     /// Deadline of dialling, TLS and upgrade together. Default 15,000 (Genesys' own streaming client).
     pub connect_timeout_ms: u64,
+    /// How often the service's own list of each live channel's subscriptions is read back, give or take a fifth. Default
+    /// 300,000; 0 is never.
+    pub audit_every_ms: u64,
 }
 
 /// What happens to the old channel once its successor is proven alive.
@@ -26,6 +29,8 @@ pub enum Continuity {
     Reconnect,
     /// Kept for `Rotation::overlap_ms` after that, then closed and its subscriptions deleted.
     Overlap,
+    /// As `Overlap`, and a second live channel per shard carries the same topics, so that the loss of one costs nothing.
+    Standby,
 }
 
 /// Liveness (P1). Any inbound frame is life.
@@ -73,6 +78,8 @@ pub struct Limits {
     pub topics_per_channel: usize,
     /// Channels per client and user. Default 20.
     pub channels: usize,
+    /// Channels in use, those of other applications included, from which a warning is given. Default 15.
+    pub channels_warn_from: usize,
     /// Characters of a combined topic. Default 200; Genesys' own client stays below, and so do we.
     pub combined_topic_chars: usize,
     /// Window in which topic changes are gathered into one request, low and high end. Default 50–250.
@@ -93,6 +100,7 @@ impl Default for Config {
             continuity: Continuity::Overlap,
             request_timeout_ms: 30_000,
             connect_timeout_ms: 15_000,
+            audit_every_ms: 300_000,
         }
     }
 }
@@ -120,6 +128,7 @@ impl Default for Limits {
         Self {
             topics_per_channel: 1_000,
             channels: 20,
+            channels_warn_from: 15,
             combined_topic_chars: 200,
             coalesce_ms: (50, 250),
             suspend_after_ms: 120_000,

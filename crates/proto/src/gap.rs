@@ -17,6 +17,7 @@ pub(crate) struct Record {
     reason: Reason,
     certainty: Certainty,
     topics: BTreeSet<TopicId>,
+    backfilled: Backfilled,
 }
 
 /// Open and closed gaps, and which topics are covered.
@@ -60,7 +61,8 @@ impl Ledger {
         }
         let number = self.next_number();
         self.blind.extend(lost.iter().map(|id| (*id, number)));
-        let record = Record { number, from, to: None, reason, certainty, topics: lost };
+        let backfilled = Backfilled::No;
+        let record = Record { number, from, to: None, reason, certainty, topics: lost, backfilled };
         self.open.insert(number, record.clone());
         Some(record)
     }
@@ -112,9 +114,47 @@ impl Ledger {
             return None;
         }
         let number = self.next_number();
-        let record = Record { number, from, to: Some(to.max(from)), reason, certainty, topics };
+        let (to, backfilled) = (Some(to.max(from)), Backfilled::No);
+        let record = Record { number, from, to, reason, certainty, topics, backfilled };
         self.keep(record.clone());
         Some(record)
+    }
+
+    /// A closed gap was filled, or that was tried. Nothing if it is not kept any more, or not closed.
+    pub(crate) fn backfilled(&mut self, number: u64, outcome: Backfilled) -> Option<Record> {
+        let record = self.closed.iter_mut().find(|record| record.number == number)?;
+        record.backfilled = outcome;
+        Some(record.clone())
+    }
+
+    /// A gap from before this process ran. An open one stays open for those of its topics that are still wanted, and is
+    /// closed for the others. Says what there is to tell.
+    pub(crate) fn restore(
+        &mut self,
+        gap: &Gap,
+        topics: BTreeSet<TopicId>,
+        is_wanted: impl Fn(&TopicId) -> bool,
+        now: u64,
+    ) -> Vec<Record> {
+        let Some(number) = number_of(&gap.id).filter(|_| !topics.is_empty()) else { return Vec::new() };
+        self.last_number = self.last_number.max(number);
+        self.recorded += 1;
+        let (from, to, reason, certainty) = (gap.from, gap.to, gap.reason, gap.certainty);
+        let record = Record { number, from, to, reason, certainty, topics, backfilled: gap.backfilled };
+        if to.is_some() {
+            self.keep(record);
+            return Vec::new();
+        }
+        let over: Vec<TopicId> = record.topics.iter().filter(|id| !is_wanted(id)).copied().collect();
+        self.blind.extend(record.topics.iter().map(|id| (*id, number)));
+        self.open.insert(number, record);
+        let closed = self.forget(&over, now);
+        self.open.get(&number).cloned().into_iter().chain(closed).collect()
+    }
+
+    /// These were live when the process ended and are not now.
+    pub(crate) fn restore_covered(&mut self, topics: impl IntoIterator<Item = TopicId>) {
+        self.covered.extend(topics.into_iter().filter(|id| !self.blind.contains_key(id)));
     }
 
     /// Every record kept, oldest first, open ones last.
@@ -130,7 +170,8 @@ impl Ledger {
         } else {
             open.topics.retain(|id| !topics.contains(id));
             let (from, reason, certainty) = (open.from, open.reason, open.certainty);
-            Record { number: self.next_number(), from, to, reason, certainty, topics }
+            let backfilled = Backfilled::No;
+            Record { number: self.next_number(), from, to, reason, certainty, topics, backfilled }
         };
         self.keep(record.clone());
         Some(record)
@@ -151,6 +192,11 @@ impl Ledger {
     }
 }
 
+/// The number in a gap's id.
+pub(crate) fn number_of(id: &str) -> Option<u64> {
+    id.strip_prefix("gap-")?.parse().ok()
+}
+
 impl Record {
     /// In the names of the public surface.
     pub(crate) fn public(&self, name: impl Fn(TopicId) -> String) -> Gap {
@@ -161,7 +207,7 @@ impl Record {
             reason: self.reason,
             topics: self.topics.iter().map(|id| name(*id)).collect(),
             certainty: self.certainty,
-            backfilled: Backfilled::No,
+            backfilled: self.backfilled,
         }
     }
 }

@@ -24,12 +24,15 @@ impl Default for GovernorConfig {
 pub struct Governor {
     channels: Bucket,
     rest: Bucket,
+    /// How far ahead of `call` the bucket must be for `call_spare`.
+    reserve_ms: u64,
 }
 
 impl Governor {
     /// With every permit of its bursts at hand.
     pub fn new(config: GovernorConfig) -> Self {
         Self {
+            reserve_ms: config.rest_interval_ms.saturating_mul(u64::from(config.rest_burst.div_ceil(5))),
             channels: Bucket::new(config.channel_burst, config.channel_interval_ms),
             rest: Bucket::new(config.rest_burst, config.rest_interval_ms),
         }
@@ -63,6 +66,21 @@ impl Governor {
             }
         }
     }
+
+    /// Takes the permit for one REST call that can wait, or says when to ask again. A fifth of the burst is always left
+    /// to the calls that carry events.
+    ///
+    /// # Errors
+    /// The time, in `Now::mono`, at which the permit will be there if nobody else takes one.
+    pub fn call_spare(&mut self, now: u64) -> Result<(), u64> {
+        match self.rest.spare_at(now, self.reserve_ms) {
+            at if at > now => Err(at),
+            _ => {
+                self.rest.take(now);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A leaky bucket as one number: the time at which it will be empty.
@@ -80,6 +98,11 @@ impl Bucket {
 
     fn ready_at(&self, now: u64) -> u64 {
         self.empty_at.saturating_sub(self.tolerance).max(now)
+    }
+
+    /// When a permit is there and so much of the burst will be left; a burst of one has nothing to leave.
+    fn spare_at(&self, now: u64, reserve: u64) -> u64 {
+        self.empty_at.saturating_sub(self.tolerance.saturating_sub(reserve)).max(now)
     }
 
     fn take(&mut self, now: u64) {
@@ -101,6 +124,22 @@ mod tests {
         assert_eq!(governor.create_channel(1_999), Err(2_000));
         assert_eq!(governor.create_channel(2_000), Ok(()));
         assert_eq!(governor.create_channel(2_000), Err(3_000));
+    }
+
+    #[test]
+    fn a_call_that_can_wait_leaves_a_fifth_of_the_burst_to_others() {
+        let mut governor = Governor::new(GovernorConfig::default());
+        let spare = (0..100).filter(|_| governor.call_spare(1_000).is_ok()).count();
+        let others = (0..100).filter(|_| governor.call(1_000).is_ok()).count();
+        assert_eq!((spare, others), (48, 12));
+        let Err(at) = governor.call_spare(1_000) else { panic!() };
+        assert_eq!((governor.call_spare(at - 1), governor.call_spare(at)), (Err(at), Ok(())));
+    }
+
+    #[test]
+    fn a_burst_of_one_lets_those_who_can_wait_in_too() {
+        let config = GovernorConfig { rest_burst: 1, ..GovernorConfig::default() };
+        assert_eq!(Governor::new(config).call_spare(0), Ok(()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::notice::Notice;
+use crate::notice::{Backfilled, ErrorReport, Gap, Notice};
 use crate::topic::Topic;
 
 /// Names one started operation. A result with an old ticket changes nothing, except that its `Retry-After` counts.
@@ -64,6 +64,24 @@ pub enum Input {
         remaining: u64,
         /// Milliseconds until the window ends.
         reset_ms: u64,
+    },
+    /// Events that were never acknowledged were thrown away by the journal: reported as a gap.
+    Evicted {
+        /// Whose events.
+        topics: Vec<Topic>,
+        /// When the first was received, in milliseconds since the epoch.
+        from: u64,
+        /// When the last was received.
+        to: u64,
+    },
+    /// The journal is full and its option says to fail, or it cannot be written any more: the client fails.
+    JournalFailed(ErrorReport),
+    /// A closed gap was filled from the REST API, as far as that goes.
+    Backfilled {
+        /// The gap's id.
+        gap: String,
+        /// How far.
+        outcome: Backfilled,
     },
 }
 
@@ -160,6 +178,18 @@ pub enum Effect {
         /// The new socket's name.
         socket: SocketId,
     },
+    /// `GET channels?includechannels=oauthclient`. Answer: [`Outcome::Channels`].
+    ListChannels {
+        /// With which token.
+        generation: Generation,
+    },
+    /// `GET channels/{id}/subscriptions`. Answer: [`Outcome::Listed`].
+    ListSubscriptions {
+        /// Whose channel.
+        link: LinkId,
+        /// With which token.
+        generation: Generation,
+    },
 }
 
 /// How subscriptions change.
@@ -198,6 +228,41 @@ pub enum Outcome {
     Subscriptions(Result<Vec<TopicResult>, Failure>),
     /// Of `OpenSocket`.
     Socket(Result<(), Failure>),
+    /// Of `ListChannels`.
+    Channels(Result<ChannelsInUse, Failure>),
+    /// Of `ListSubscriptions`: the ids as they came over the wire, possibly combined.
+    Listed(Result<Vec<String>, Failure>),
+}
+
+/// The channels of this client and user that exist, whoever made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelsInUse {
+    /// How many.
+    pub total: usize,
+}
+
+/// What the journal knows from before this process ran.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Everything that arrived before is in the journal; milliseconds since the epoch.
+    pub sound_until: u64,
+    /// Topics that were wanted and live then.
+    pub covered: Vec<Topic>,
+    /// The last closed gaps, oldest first, and the open ones.
+    pub gaps: Vec<Gap>,
+    /// What arrived within the last window in which copies are recognised.
+    pub seen: Vec<PastEvent>,
+}
+
+/// An event that arrived before this process ran.
+#[derive(Clone, Debug)]
+pub struct PastEvent {
+    /// Its topic.
+    pub topic: Topic,
+    /// The text of its body.
+    pub body: String,
+    /// When it arrived, in milliseconds since the epoch.
+    pub received_at: u64,
 }
 
 /// A token the driver now holds.

@@ -31,13 +31,16 @@ pub use envelope::{Envelope, Frame, MAX_DEPTH, SystemNotice, Unreadable};
 pub use failure::{Failure, HttpFailure, NetworkKind};
 pub use governor::{Governor, GovernorConfig};
 pub use io::{
-    Effect, Ending, Generation, Input, LinkId, NewChannel, Operation, Outcome, Output, Rejection, RequestId,
-    SocketId, Ticket, TokenGrant, TokenReason, TopicChange, TopicId, TopicRequest, TopicResult, Verb,
+    ChannelsInUse, Effect, Ending, Generation, Input, LinkId, NewChannel, Operation, Outcome, Output, Past,
+    PastEvent, Rejection, RequestId, SocketId, Ticket, TokenGrant, TokenReason, TopicChange, TopicId,
+    TopicRequest, TopicResult, Verb,
 };
-pub use machine::{ChannelStats, Context, Disposition, GapStats, Machine, MachineStats, TopicStats};
+pub use machine::{
+    ChannelStats, Context, Disposition, GapStats, Machine, MachineStats, SkewStats, TopicStats,
+};
 pub use notice::{
-    Backfilled, Certainty, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason, StateChange,
-    TopicState, TopicStatus,
+    Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Moment,
+    MomentKind, Notice, Reason, StateChange, TopicState, TopicStatus,
 };
 pub use random::{Random, SplitMix};
 pub use time::Now;

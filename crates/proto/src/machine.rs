@@ -6,7 +6,9 @@
 mod drive;
 mod frames;
 mod handover;
+mod history;
 mod loss;
+mod restore;
 mod results;
 mod stats;
 mod status;
@@ -16,13 +18,15 @@ mod wanted;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::Config;
-use crate::gap::{Ledger, Record};
+use crate::gap::{Ledger, Record, number_of};
 use crate::governor::Governor;
 use crate::io::{
     Effect, Generation, Input, LinkId, Operation, Output, SocketId, Ticket, TopicId, TopicRequest,
 };
 use crate::link::Link;
-use crate::notice::{ClientState, ErrorReport, Gap, LogLine, Notice, Reason, TopicStatus};
+use crate::notice::{
+    Backfilled, Certainty, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason, TopicStatus,
+};
 use crate::random::Random;
 use crate::roster::{Roster, ShardIndex};
 use crate::shard::Shard;
@@ -32,7 +36,7 @@ use crate::token::Tokens;
 use crate::topic::Topic;
 
 pub use frames::Disposition;
-pub use stats::{ChannelStats, GapStats, MachineStats, TopicStats};
+pub use stats::{ChannelStats, GapStats, MachineStats, SkewStats, TopicStats};
 
 /// A clock that advanced by this much more than the other, or a wake-up that came this late, is a jump.
 const JUMP_MS: u64 = 1_000;
@@ -86,16 +90,19 @@ enum What {
     Subscribe(ShardIndex, LinkId),
     Open(ShardIndex, LinkId, SocketId),
     Clear(ShardIndex, LinkId, Generation),
+    Count,
+    Audit(ShardIndex, LinkId),
 }
 
 impl What {
     fn link(self) -> Option<LinkId> {
         match self {
-            Self::Token => None,
+            Self::Token | Self::Count => None,
             Self::Create(_, link, _)
             | Self::Subscribe(_, link)
             | Self::Open(_, link, _)
-            | Self::Clear(_, link, _) => Some(link),
+            | Self::Clear(_, link, _)
+            | Self::Audit(_, link) => Some(link),
         }
     }
 }
@@ -151,6 +158,9 @@ impl Machine {
                 self.throttle.used_up(cx.now.mono, reset_ms, cx.random)
             }
             Input::RateLimit { .. } => return,
+            Input::Evicted { topics, from, to } => self.evicted(&topics, from, to),
+            Input::JournalFailed(report) => return self.journal_failed(report),
+            Input::Backfilled { gap, outcome } => return self.backfilled(&gap, outcome),
         }
         self.drive(cx);
     }
@@ -252,8 +262,23 @@ impl Machine {
     fn queue_dropped(&mut self, topics: Vec<TopicId>, from: u64, to: u64) {
         self.counts.queue_drops += 1;
         let topics = topics.into_iter().collect();
-        let record =
-            self.ledger.blemish(topics, from, to, Reason::QueueFull, crate::notice::Certainty::Certain);
+        let record = self.ledger.blemish(topics, from, to, Reason::QueueFull, Certainty::Certain);
+        self.notify_gaps(record);
+    }
+
+    fn evicted(&mut self, topics: &[Topic], from: u64, to: u64) {
+        let topics = topics.iter().map(|topic| self.roster.intern(topic)).collect();
+        let record = self.ledger.blemish(topics, from, to, Reason::JournalFull, Certainty::Certain);
+        self.notify_gaps(record);
+    }
+
+    fn journal_failed(&mut self, report: ErrorReport) {
+        let is_full = report.code == ErrorCode::JournalFull;
+        self.fail(if is_full { Reason::JournalFull } else { Reason::JournalFailed }, report);
+    }
+
+    fn backfilled(&mut self, gap: &str, outcome: Backfilled) {
+        let record = number_of(gap).and_then(|number| self.ledger.backfilled(number, outcome));
         self.notify_gaps(record);
     }
 

@@ -1,6 +1,6 @@
 //! What the user is told: states, gaps, topics, errors. Serialised in the names of the public surface.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::io::RequestId;
 
@@ -20,6 +20,8 @@ pub enum Notice {
     Settled(RequestId),
     /// For the log only.
     Log(LogLine),
+    /// For the continuity report only.
+    History(Moment),
 }
 
 /// State of a client.
@@ -53,7 +55,7 @@ impl ClientState {
 }
 
 /// Why something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The user asked: `connect`, `close`, `rotate`, `reconnect`.
@@ -100,6 +102,16 @@ pub enum Reason {
     Credentials,
     /// Every topic was refused.
     AllTopicsRejected,
+    /// The process did not run, as its journal tells.
+    ProcessDown,
+    /// The journal was full and its option says to throw away or to fail.
+    JournalFull,
+    /// The journal cannot be written any more.
+    JournalFailed,
+    /// The service's own list of a channel's subscriptions is not what it had confirmed.
+    SubscriptionMismatch,
+    /// All channels are in use, some of them by other applications of the same client and user.
+    TooManyChannels,
 }
 
 /// A change of state or attempt.
@@ -126,7 +138,7 @@ pub struct StateChange {
 }
 
 /// A period in which topics were not proven live (P2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// Unique within a client, e.g. `gap-3`.
@@ -146,7 +158,7 @@ pub struct Gap {
 }
 
 /// How sure a gap is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Certainty {
     /// No channel could have carried events for part of it.
@@ -156,11 +168,15 @@ pub enum Certainty {
 }
 
 /// How far a gap was filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Backfilled {
     /// Not at all.
     No,
+    /// For some of its topics, or not to its end.
+    Partial,
+    /// As far as the REST API can tell.
+    Yes,
 }
 
 /// Where a wanted topic stands.
@@ -258,6 +274,14 @@ pub enum ErrorCode {
     UnreadableFrame,
     /// More topics than channels can carry.
     TooManyTopics,
+    /// The journal was full and its option says to fail.
+    JournalFull,
+    /// The journal cannot be written any more.
+    JournalFailed,
+    /// All channels are in use, or soon will be.
+    TooManyChannels,
+    /// A gap could not be filled from the REST API.
+    BackfillFailed,
 }
 
 /// A line for the caller's logger.
@@ -268,4 +292,79 @@ pub struct LogLine {
     pub level: &'static str,
     /// One sentence, no secrets.
     pub message: String,
+}
+
+/// Something that happened to what carries the events, for the continuity report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// When, in milliseconds since the epoch.
+    pub at: u64,
+    /// What.
+    #[serde(flatten)]
+    pub what: MomentKind,
+}
+
+/// Kinds of moments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum MomentKind {
+    /// A link's channel came to a stage of its life.
+    Channel {
+        /// The link's number, which stands for the channel: its id is a secret.
+        link: u32,
+        /// Its shard.
+        shard: u16,
+        /// The stage.
+        stage: ChannelStage,
+        /// Why, where there is a reason.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+    },
+    /// A planned replacement took over.
+    Rotation {
+        /// Its shard.
+        shard: u16,
+        /// The link replaced.
+        from: u32,
+        /// The new link.
+        to: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// A token was obtained.
+    Token {
+        /// Its number.
+        generation: u32,
+    },
+    /// Topics were proven live for the first time, or again after having been unwanted.
+    Covered {
+        /// Which.
+        topics: Vec<String>,
+    },
+    /// Topics are no longer wanted.
+    Forgotten {
+        /// Which.
+        topics: Vec<String>,
+    },
+}
+
+/// Stages of a channel's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ChannelStage {
+    /// The service made it.
+    Made,
+    /// Its socket is open and its subscriptions are proven.
+    Live,
+    /// It stands by: live, and ready to carry on alone.
+    Standby,
+    /// It is the one in use.
+    Primary,
+    /// Another one has taken its place; its stream is drained.
+    Draining,
+    /// Its socket was lost.
+    Lost,
+    /// It is not used any more.
+    Ended,
 }

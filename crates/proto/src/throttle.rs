@@ -18,7 +18,9 @@ impl Door {
     pub(crate) fn of_outcome(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Token(_) => Self::Login,
-            Outcome::Channel(_) | Outcome::Subscriptions(_) => Self::Api,
+            Outcome::Channel(_) | Outcome::Subscriptions(_) | Outcome::Channels(_) | Outcome::Listed(_) => {
+                Self::Api
+            }
             Outcome::Socket(_) => Self::Streaming,
         }
     }

@@ -241,7 +241,7 @@ impl Machine {
         let now = cx.now.mono;
         let overlap = match self.config.continuity {
             Continuity::Reconnect => 0,
-            Continuity::Overlap => self.config.rotation.overlap_ms,
+            Continuity::Overlap | Continuity::Standby => self.config.rotation.overlap_ms,
         };
         let mut position = 0;
         while position < self.shards[index].draining.len() {

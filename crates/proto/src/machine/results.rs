@@ -34,6 +34,7 @@ impl Machine {
             (What::Clear(index, link, generation), Outcome::Subscriptions(result)) => {
                 self.clear_done(cx, index, link, generation, result.err());
             }
+            (What::Count, Outcome::Channels(_)) | (What::Audit(..), Outcome::Listed(_)) => {}
             // A result of another kind under this ticket: forged. The operation itself is still under way.
             (_, _) => {
                 self.operations.insert(ticket, started);
@@ -62,6 +63,8 @@ impl Machine {
                     Outcome::Subscriptions(Err(Failure::timed_out("the subscription request")))
                 }
                 What::Open(..) => Outcome::Socket(Err(Failure::timed_out("opening the socket"))),
+                What::Count => Outcome::Channels(Err(Failure::timed_out("counting the channels"))),
+                What::Audit(..) => Outcome::Listed(Err(Failure::timed_out("listing the subscriptions"))),
             };
             self.outbox.push_back(Output::Cancel(ticket));
             self.done(cx, ticket, outcome);
@@ -244,5 +247,7 @@ fn failure_of(outcome: &Outcome) -> Option<&Failure> {
         Outcome::Channel(result) => result.as_ref().err(),
         Outcome::Subscriptions(result) => result.as_ref().err(),
         Outcome::Socket(result) => result.as_ref().err(),
+        Outcome::Channels(result) => result.as_ref().err(),
+        Outcome::Listed(result) => result.as_ref().err(),
     }
 }

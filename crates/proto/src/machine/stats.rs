@@ -21,6 +21,8 @@ pub(super) struct Counts {
     pub(super) subscription_requests: u64,
     pub(super) queue_drops: u64,
     pub(super) clock_jumps: u64,
+    pub(super) audits: u64,
+    pub(super) audit_mismatches: u64,
 }
 
 /// What the machine knows of itself at one moment.
@@ -59,6 +61,35 @@ pub struct MachineStats {
     pub subscription_requests: u64,
     /// Times the clock jumped.
     pub clock_jumps: u64,
+    /// Shards whose second channel is live; always 0 without `continuity: 'standby'`.
+    pub standby_live: usize,
+    /// Events that one channel brought and another, which carried the topic all the while, did not.
+    pub single_sided: u64,
+    /// How far apart copies of an event arrive; `null` until there was a copy.
+    pub skew: Option<SkewStats>,
+    /// Times a channel's list of subscriptions was read back.
+    pub audits: u64,
+    /// Times it was not what the service had confirmed.
+    pub audit_mismatches: u64,
+    /// Channels of this client and user that existed when they were last counted, those of other applications included;
+    /// `null` until then.
+    pub channels_in_use: Option<usize>,
+}
+
+/// How far apart the copies of an event arrive on two channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkewStats {
+    /// Half of the copies came within this, in milliseconds.
+    pub p50_ms: u64,
+    /// 99 of 100.
+    pub p99_ms: u64,
+    /// 999 of 1,000.
+    pub p999_ms: u64,
+    /// All of them.
+    pub max_ms: u64,
+    /// Copies measured.
+    pub pairs: u64,
 }
 
 /// A channel in use.
@@ -142,6 +173,12 @@ impl Machine {
             channel_creations: counts.channel_creations,
             subscription_requests: counts.subscription_requests,
             clock_jumps: counts.clock_jumps,
+            standby_live: 0,
+            single_sided: 0,
+            skew: None,
+            audits: counts.audits,
+            audit_mismatches: counts.audit_mismatches,
+            channels_in_use: None,
         }
     }
 

@@ -116,7 +116,7 @@ impl World {
             Notice::Settled(request) => {
                 assert!(self.unsettled.remove(&request.0), "a request was settled twice");
             }
-            Notice::Error(_) | Notice::Log(_) => {}
+            Notice::Error(_) | Notice::Log(_) | Notice::History(_) => {}
         }
         if self.record.keep {
             self.record.notices.push((self.clock.now().mono, notice));

@@ -32,7 +32,7 @@ pub(crate) struct Manners {
     pub(crate) beat_ms: u64,
     pub(crate) answers_pings: bool,
     /// What becomes of the next requests, by kind; then chance decides.
-    pub(crate) script: [VecDeque<Fate>; 4],
+    pub(crate) script: [VecDeque<Fate>; 6],
     /// Of a thousand requests, so many meet a misfortune.
     pub(crate) misfortune: u64,
     /// Of a thousand results, so many are repeated or forged.
@@ -77,6 +77,8 @@ pub(crate) fn kind(effect: &Effect) -> usize {
         Effect::CreateChannel { .. } => 1,
         Effect::Subscribe { .. } => 2,
         Effect::OpenSocket { .. } => 3,
+        Effect::ListChannels { .. } => 4,
+        Effect::ListSubscriptions { .. } => 5,
     }
 }
 
@@ -85,6 +87,8 @@ pub(crate) fn failed(kind: usize, failure: Failure) -> Outcome {
         0 => Outcome::Token(Err(failure)),
         1 => Outcome::Channel(Err(failure)),
         2 => Outcome::Subscriptions(Err(failure)),
-        _ => Outcome::Socket(Err(failure)),
+        3 => Outcome::Socket(Err(failure)),
+        4 => Outcome::Channels(Err(failure)),
+        _ => Outcome::Listed(Err(failure)),
     }
 }

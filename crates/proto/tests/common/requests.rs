@@ -1,8 +1,8 @@
 //! Requests on their way to the service, and its answers on their way back.
 
 use genesys_notifications_proto::{
-    Disposition, Effect, Ending, Failure, Frame, Input, NetworkKind, Operation, Outcome, Random, Ticket,
-    TokenGrant,
+    ChannelsInUse, Disposition, Effect, Ending, Failure, Frame, Input, NetworkKind, Operation, Outcome,
+    Random, Ticket, TokenGrant,
 };
 
 use super::agenda::Item;
@@ -63,7 +63,7 @@ impl World {
         if let Some(fate) = self.manners.script[kind].pop_front() {
             return fate;
         }
-        let door = [LOGIN, API, API, STREAMING][kind];
+        let door = [LOGIN, API, API, STREAMING, API, API][kind];
         let (until, how) = &self.manners.shut[door];
         if self.clock.truth < *until {
             return how.clone().map_or(Fate::Lose, Fate::Fail);
@@ -150,6 +150,13 @@ impl World {
                     self.end_socket(before, Ending::Closed(1000, String::new()));
                 }
                 Outcome::Socket(Ok(()))
+            }
+            Effect::ListChannels { generation } => {
+                Outcome::Channels(self.service.count(generation.0, now).map(|total| ChannelsInUse { total }))
+            }
+            Effect::ListSubscriptions { link, generation } => {
+                let key = self.channel_of.get(link).copied().unwrap_or(0);
+                Outcome::Listed(self.service.list(key, generation.0, now))
             }
         }
     }

@@ -139,6 +139,17 @@ impl Rules {
                 self.respects_floor(2, now);
                 self.paced("open", now, self.bounds.opens);
             }
+            Effect::ListChannels { generation } => {
+                self.token_is_best(generation.0, now);
+                self.respects_floor(1, now);
+                self.one_call(now);
+            }
+            Effect::ListSubscriptions { link, generation } => {
+                self.link_is_known(*link);
+                self.token_is_best(generation.0, now);
+                self.respects_floor(1, now);
+                self.one_call(now);
+            }
         }
         self.operations.insert(operation.ticket, operation.effect.clone());
         assert!(self.operations.len() <= self.most_links, "operations leak: {:?}", self.operations);
@@ -156,6 +167,8 @@ impl Rules {
             Outcome::Channel(result) => (1, result.as_ref().err()),
             Outcome::Subscriptions(result) => (1, result.as_ref().err()),
             Outcome::Socket(result) => (2, result.as_ref().err()),
+            Outcome::Channels(result) => (1, result.as_ref().err()),
+            Outcome::Listed(result) => (1, result.as_ref().err()),
         };
         if let Some(wait) = failure.and_then(Failure::retry_after_ms) {
             self.floor(door, now + wait.min(DAY_MS));
@@ -191,10 +204,11 @@ impl Rules {
         self.links.remove(&link);
         assert!(self.forgotten.insert(link), "{link:?} was forgotten twice");
         let left = self.operations.values().any(|effect| match effect {
-            Effect::FetchToken { .. } => false,
+            Effect::FetchToken { .. } | Effect::ListChannels { .. } => false,
             Effect::CreateChannel { link: of, .. }
             | Effect::Subscribe { link: of, .. }
-            | Effect::OpenSocket { link: of, .. } => *of == link,
+            | Effect::OpenSocket { link: of, .. }
+            | Effect::ListSubscriptions { link: of, .. } => *of == link,
         });
         assert!(!left, "a link was forgotten with an operation under way");
     }

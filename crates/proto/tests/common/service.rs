@@ -139,6 +139,25 @@ impl Service {
         Ok((self.made, NewChannel { id: name, expires_in_ms: self.channel_life }, displaced))
     }
 
+    /// How many channels there are.
+    pub(crate) fn count(&self, generation: u32, now: u64) -> Result<usize, Failure> {
+        if !self.token_is_good(generation, now) {
+            return Err(http(401, "bad.credentials"));
+        }
+        Ok(self.channels.values().filter(|channel| !channel.gone).count())
+    }
+
+    /// A channel's list.
+    pub(crate) fn list(&self, key: u32, generation: u32, now: u64) -> Result<Vec<String>, Failure> {
+        if !self.token_is_good(generation, now) {
+            return Err(http(401, "bad.credentials"));
+        }
+        let Some(channel) = self.channels.get(&key).filter(|channel| !channel.gone) else {
+            return Err(http(404, "not.found"));
+        };
+        Ok(channel.topics.iter().map(|topic| self.names[usize::from(*topic)].clone()).collect())
+    }
+
     /// Changes a channel's list.
     pub(crate) fn subscribe(
         &mut self,
