@@ -35,7 +35,7 @@ pub(crate) struct Channel {
     pub(crate) subscriptions: Vec<Subscription>,
     created_at: u64,
     /// Breaks ties of `last_use`.
-    number: u64,
+    pub(crate) number: u64,
     topics: HashSet<String>,
 }
 
@@ -44,6 +44,25 @@ pub(crate) struct Channel {
 pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) granted: Vec<String>,
+}
+
+impl Subscription {
+    /// What is left of it without one topic, under a name that says so; None if that is nothing.
+    fn without(&self, topic: &str) -> Option<Self> {
+        if !self.granted.iter().any(|granted| granted == topic) {
+            return Some(self.clone());
+        }
+        let (prefix, suffixes) = self.id.split_once('?')?;
+        let left: Vec<_> =
+            suffixes.split('&').filter(|suffix| format!("{prefix}.{suffix}") != topic).collect();
+        let id = match left.as_slice() {
+            [] => return None,
+            [only] => format!("{prefix}.{only}"),
+            several => format!("{prefix}?{}", several.join("&")),
+        };
+        let granted = self.granted.iter().filter(|granted| *granted != topic).cloned().collect();
+        Some(Self { id, granted })
+    }
 }
 
 /// A live channel as a snapshot.
@@ -123,6 +142,16 @@ impl Channels {
         channel.topics = topics;
         channel.subscriptions = subscriptions;
         self.heard = None;
+    }
+
+    /// Takes a topic from a channel without telling anybody; false if it was not subscribed.
+    pub(crate) fn lose_topic(&mut self, id: &str, topic: &str) -> bool {
+        let Some(channel) = self.live.get(id).filter(|channel| channel.topics.contains(topic)) else {
+            return false;
+        };
+        let left = channel.subscriptions.iter().filter_map(|held| held.without(topic)).collect();
+        self.subscribe(id, left);
+        true
     }
 
     fn remove(&mut self, id: &str) -> Option<Channel> {
@@ -226,8 +255,10 @@ impl State {
     }
 
     pub(crate) fn channel_json(&self, channel: &Channel) -> serde_json::Value {
+        let streaming =
+            self.settings.options.advertised_streaming.as_deref().unwrap_or(&self.settings.urls.streaming);
         json!({
-            "connectUri": format!("{}/channels/{}", self.settings.urls.streaming, channel.id),
+            "connectUri": format!("{}/channels/{}", streaming.trim_end_matches('/'), channel.id),
             "id": &*channel.id,
             "expires": iso(self.told(channel.expires)),
         })

@@ -28,6 +28,12 @@ pub(crate) fn http_date(at_ms: u64) -> String {
     timestamp(at_ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+/// Epoch milliseconds of an ISO date.
+pub(crate) fn parse_iso(text: &str) -> Option<u64> {
+    let at = text.trim().parse::<jiff::Timestamp>().ok()?;
+    u64::try_from(at.as_millisecond()).ok()
+}
+
 fn timestamp(at_ms: u64) -> jiff::Timestamp {
     i64::try_from(at_ms)
         .ok()
@@ -47,6 +53,8 @@ mod tests {
     fn dates_are_written_as_the_service_writes_them() {
         assert_eq!(iso(1_893_553_445_678), "2030-01-02T03:04:05.678Z");
         assert_eq!(iso(1_893_553_445_000), "2030-01-02T03:04:05.000Z");
+        assert_eq!(parse_iso("2030-01-02T03:04:05.678Z"), Some(1_893_553_445_678));
+        assert_eq!(parse_iso("yesterday"), None);
         assert_eq!(http_date(1_893_553_445_678), "Wed, 02 Jan 2030 03:04:05 GMT");
     }
 }

@@ -63,7 +63,7 @@ impl State {
     pub(crate) fn harm_socket(&mut self, hit: &Hit, socket: u64) {
         let Some(channel) = self.sockets.get(&socket).map(|s| s.channel.clone()) else { return };
         match &hit.action {
-            Action::Evict {} | Action::Expire {} | Action::Revoke {} => {
+            Action::Evict {} | Action::Expire {} | Action::Revoke {} | Action::LoseTopic { .. } => {
                 self.harm_channel(hit, Operation::Socket, &channel);
             }
             action => {
@@ -87,6 +87,7 @@ impl State {
             Action::Evict {} => self.evict_channel(channel),
             Action::Expire {} => self.expire_channel(channel),
             Action::Revoke {} => self.revoke_token(token),
+            Action::LoseTopic { topic } => drop(self.channels.lose_topic(channel, topic)),
             _ => {}
         }
     }

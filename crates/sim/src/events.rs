@@ -7,7 +7,9 @@ use crate::{
     envelope::{Plan, envelope},
     fault::Operation,
     frame,
+    keys::turned,
     log::{Delivery, DeliveryState, EventRecord},
+    options::BodyKeys,
     recorder::Mark,
     socket::End,
     state::{State, Timer},
@@ -24,8 +26,11 @@ impl State {
         let undisturbed = envelope(topic, body, &correlation_id, &Plan::default());
         let shared = frame::text(&undisturbed);
         let quiet = self.book.is_quiet(Operation::Event);
+        let shuffled = self.settings.options.body_keys == BodyKeys::Shuffled;
+        let told = self.told(self.now);
+        self.history.add(told, topic, body);
         let mut deliveries = Vec::new();
-        for (channel, socket) in self.audience(topic) {
+        for (place, (channel, socket)) in self.audience(topic).into_iter().enumerate() {
             let Some(socket) = socket else {
                 deliveries.push(delivery(&channel, None, Err("noSocket".to_owned()), None, &[]));
                 continue;
@@ -43,16 +48,23 @@ impl State {
                 deliveries.push(delivery(&channel, Some(socket), Err(reason), None, &[]));
                 continue;
             }
+            if place > 0 {
+                self.lag(socket);
+            }
+            let turned = shuffled.then(|| {
+                let number = self.channels.find(&channel).map_or(0, |channel| channel.number);
+                turned(body, number)
+            });
             for copy in 0..=plan.copies {
                 let own =
                     self.settings.options.correlation_per_delivery || (copy > 0 && plan.own_correlation);
                 let correlation = own.then(|| self.ids.uuid());
-                let frame = if correlation.is_none() && plan.is_plain() {
+                let frame = if correlation.is_none() && turned.is_none() && plan.is_plain() {
                     shared.clone()
                 } else {
                     plan.encode(&envelope(
                         topic,
-                        body,
+                        turned.as_deref().unwrap_or(body),
                         correlation.as_deref().unwrap_or(&correlation_id),
                         &plan,
                     ))
@@ -194,6 +206,18 @@ impl State {
         }
     }
 
+    /// The way to this socket becomes longer, by up to `skewMs` from now on; what is under way stays ahead.
+    fn lag(&mut self, socket: u64) {
+        let skew = self.settings.options.skew_ms;
+        if skew == 0 {
+            return;
+        }
+        let until = self.now.saturating_add(self.ids.below(skew + 1));
+        if let Some(socket) = self.sockets.get_mut(&socket) {
+            socket.late_until = socket.late_until.max(until);
+        }
+    }
+
     fn dispatch(
         &mut self,
         socket: u64,
@@ -201,6 +225,11 @@ impl State {
         mark: Option<Mark>,
         plan: &Plan,
     ) -> Result<(), &'static str> {
+        let late_until = self.sockets.get(&socket).map_or(0, |s| s.late_until);
+        if plan.delay_ms == 0 && plan.reorder_ms.is_none() && late_until > self.now {
+            self.schedule(late_until, Timer::Late { socket, frame, mark });
+            return Ok(());
+        }
         if plan.delay_ms > 0 {
             self.schedule(self.now.saturating_add(plan.delay_ms), Timer::Late { socket, frame, mark });
             return Ok(());

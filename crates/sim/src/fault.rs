@@ -94,6 +94,20 @@ operations! {
     PutSubscriptions = "putSubscriptions",
     /// `DELETE channels/{id}/subscriptions`.
     DeleteSubscriptions = "deleteSubscriptions",
+    /// `POST analytics/conversations/details/query`.
+    ConversationDetails = "conversationDetails",
+    /// `GET users/presences/purecloud/bulk`.
+    UserPresences = "userPresences",
+    /// `GET users/{id}/presences/purecloud`.
+    UserPresence = "userPresence",
+    /// `GET users/{id}/routingstatus`.
+    UserRoutingStatus = "userRoutingStatus",
+    /// `GET users`.
+    Users = "users",
+    /// `POST analytics/queues/observations/query`.
+    QueueObservations = "queueObservations",
+    /// `POST usage/events/query`.
+    UsageEvents = "usageEvents",
     /// The WebSocket handshake.
     Upgrade = "upgrade",
     /// An open WebSocket: acts at once, and on sockets that open later while it lasts.
@@ -248,6 +262,11 @@ actions! {
     Expire = "expire" {},
     /// The token is revoked: `token_revoked` to the sockets of its channels, 401 from then on.
     Revoke = "revoke" {},
+    /// The channel silently loses a topic: no event of it any more, and the list of subscriptions lacks it.
+    LoseTopic = "loseTopic" {
+        /// The single topic's full name.
+        topic: String,
+    },
     /// Maintenance: `v2.system.socket_closing`, events go on, then a close.
     SocketClosing = "socketClosing" {
         /// From the warning to the close; null (default): `maintenanceGraceMs`.

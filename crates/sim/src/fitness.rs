@@ -13,7 +13,22 @@ impl Operation {
 
     pub(crate) fn has_channel(self) -> bool {
         use Operation::*;
-        !matches!(self, Token | AvailableTopics | CreateChannel | ListChannels)
+        !matches!(self, Token | AvailableTopics | CreateChannel | ListChannels) && !self.is_resource()
+    }
+
+    /// Beside notifications: what the API tells about users, queues, conversations.
+    pub(crate) fn is_resource(self) -> bool {
+        use Operation::*;
+        matches!(
+            self,
+            ConversationDetails
+                | UserPresences
+                | UserPresence
+                | UserRoutingStatus
+                | Users
+                | QueueObservations
+                | UsageEvents
+        )
     }
 
     /// Whether a rule for `self` covers an occurrence of `other`.
@@ -53,6 +68,7 @@ impl Action {
             Self::Revoke {} => {
                 socket || operation == On::Channel || (On::Rest.covers(operation) || operation == On::Any)
             }
+            Self::LoseTopic { .. } => socket || operation == On::Channel,
             Self::SocketClosing { .. } => socket,
             Self::Drop {} | Self::Duplicate { .. } => frame,
             Self::Reorder { .. }
@@ -79,6 +95,8 @@ impl Action {
             | Self::BigBody { .. }
             | Self::Fragment { .. }
             | Self::SocketClosing { .. } => false,
+            // A rule for each of several topics may hit the same channel.
+            Self::LoseTopic { .. } => false,
             Self::Evict {} | Self::Expire {} | Self::Revoke {} => !operation.is_request(),
             Self::Truncate { .. }
             | Self::ConnectUri { .. }

@@ -24,6 +24,7 @@
 mod book;
 mod channels;
 mod clock;
+mod details;
 mod effects;
 mod envelope;
 mod error;
@@ -33,12 +34,15 @@ mod fault;
 mod fitness;
 mod frame;
 mod generate;
+mod history;
 mod http;
+mod keys;
 mod log;
 mod oauth;
 mod options;
 mod rate;
 mod recorder;
+mod resources;
 mod rest;
 mod rng;
 mod server;
@@ -58,7 +62,8 @@ pub use log::{
     SocketRecord,
 };
 pub use options::{
-    AuthorizationCode, ClientOptions, Ending, ForbiddenTopic, ForeignToken, InvalidTopics, SimOptions,
+    AuthorizationCode, BodyKeys, ClientOptions, DeniedPath, Ending, ForbiddenTopic, ForeignToken,
+    InvalidTopics, SimOptions,
 };
 pub use simulator::{Credentials, Simulator, Urls};
 pub use traffic::Traffic;

@@ -86,6 +86,29 @@ pub struct SimOptions {
     /// Each socket gets a `CorrelationId` of its own for the same event. Default false (unknown).
     pub correlation_per_delivery: bool,
 
+    /// Key order of `eventBody`. Default `same` (unknown).
+    pub body_keys: BodyKeys,
+    /// Of an event that goes to several channels, the copy on each but the first comes up to so much later; nothing on
+    /// a socket overtakes anything else. Default 0 (unknown).
+    pub skew_ms: u64,
+    /// Base of `connectUri` instead of the simulator's own streaming URL, for something that stands in between, such as
+    /// `ws://127.0.0.1:4711`. Default null.
+    pub advertised_streaming: Option<String>,
+
+    /// How late events are seen by the conversation details and usage queries. Default 0 (official: they lag, by how
+    /// much is unknown).
+    pub data_latency_ms: u64,
+    /// Added to `totalHits` of conversation details, never below 0. Default 0 (official: it is approximate).
+    pub total_hits_off: i64,
+    /// So many of the oldest conversations are missing from the details query at first; one more is there with each
+    /// further query, so that pages shift. Default 0 (official: pages shift while data arrives).
+    pub late_conversations: usize,
+    /// Paths of the REST API that answer 403. Default none.
+    pub denied_paths: Vec<DeniedPath>,
+    /// Bytes of published events that the REST API can still tell about until it is asked, at least 1; the oldest are
+    /// forgotten. Default 67 108 864.
+    pub history_bytes: usize,
+
     /// Records kept of each kind (requests, events, sockets, channels, faults); the oldest go first and are counted.
     /// Default 1 000 000, at least 1. A million events take about half a gigabyte.
     pub log_limit: usize,
@@ -136,6 +159,27 @@ pub struct ForbiddenTopic {
     /// Answer with `notification.unauthorized.divisioned.topic` instead of `notification.unauthorized.topic`.
     #[serde(default)]
     pub divisioned: bool,
+}
+
+/// A path of the REST API that is not permitted.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct DeniedPath {
+    /// The path without its query, such as `/api/v2/users/{id}/routingstatus`; `{id}` stands for any one segment.
+    pub path: String,
+    /// The permissions told in the answer. Default: those that the operation needs.
+    #[serde(default)]
+    pub missing_permissions: Vec<String>,
+}
+
+/// Key order of event bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BodyKeys {
+    /// The same bytes on every channel.
+    Same,
+    /// Another order of keys on each channel.
+    Shuffled,
 }
 
 /// What an open socket sees when its channel ends under it; a later upgrade is refused in every case.
@@ -211,6 +255,14 @@ impl Default for SimOptions {
             maintenance_close_code: 1001,
             socket_backlog_bytes: 64 << 20,
             correlation_per_delivery: false,
+            body_keys: BodyKeys::Same,
+            skew_ms: 0,
+            advertised_streaming: None,
+            data_latency_ms: 0,
+            total_hits_off: 0,
+            late_conversations: 0,
+            denied_paths: Vec::new(),
+            history_bytes: 64 << 20,
             log_limit: 1_000_000,
         }
     }
@@ -237,6 +289,7 @@ impl SimOptions {
         at_least_one("topicMaxLength", self.topic_max_length as u64)?;
         at_least_one("heartbeatMs", self.heartbeat_ms)?;
         at_least_one("socketBacklogBytes", self.socket_backlog_bytes as u64)?;
+        at_least_one("historyBytes", self.history_bytes as u64)?;
         at_least_one("logLimit", self.log_limit as u64)?;
         at_least_one("idleTimeoutMs", self.idle_timeout_ms.unwrap_or(1))?;
         one_of("badClientStatus", self.bad_client_status, &[400, 401])?;
@@ -245,6 +298,16 @@ impl SimOptions {
         close_code("evictCloseCode", self.evict_close_code)?;
         close_code("expiryCloseCode", self.expiry_close_code)?;
         close_code("maintenanceCloseCode", self.maintenance_close_code)?;
+        if let Some(url) = &self.advertised_streaming
+            && !(url.starts_with("ws://") || url.starts_with("wss://"))
+        {
+            return Err(SimError::invalid("advertisedStreaming", "must begin with ws:// or wss://"));
+        }
+        for (i, denied) in self.denied_paths.iter().enumerate() {
+            if !denied.path.starts_with("/api/v2/") {
+                return Err(SimError::invalid(format!("deniedPaths[{i}].path"), "must begin with /api/v2/"));
+            }
+        }
         for (i, client) in self.clients.iter().enumerate() {
             if client.id.is_empty() || client.id.contains(':') {
                 return Err(SimError::invalid(

@@ -7,6 +7,7 @@ use crate::{
     oauth::Token,
     options::ForeignToken,
     rate::Usage,
+    resources,
     state::State,
     subscriptions::{Change, decide, listing, requested},
     topics::{Catalogue, matches},
@@ -80,6 +81,9 @@ pub(crate) fn error_body(status: u16, code: &str, message: &str, correlation_id:
 /// What a path of the API host means; None is 404, a path with another method is 405.
 pub(crate) fn operation(method: &str, path: &str) -> Result<(Operation, Option<String>), ApiError> {
     use Operation::*;
+    if let Some(found) = resources::operation(method, path) {
+        return found.map(|operation| (operation, None));
+    }
     let Some(rest) = path.strip_prefix("/api/v2/notifications/") else { return Err(ApiError::not_found()) };
     let parts: Vec<_> = rest.split('/').collect();
     let channel = parts.get(1).map(|id| (*id).to_owned());
@@ -185,6 +189,7 @@ impl State {
                 self.renew_channel(channel);
                 Ok(Response::new(204))
             }
+            resource if resource.is_resource() => self.resource(resource, request),
             _ => Err(ApiError::not_found()),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Socket {
     outbox: UnboundedSender<Out>,
     control: UnboundedSender<Control>,
     unwritten: Arc<AtomicUsize>,
+    /// Until when frames are under way that nothing may overtake, because of `skewMs`.
+    pub(crate) late_until: u64,
     /// Frames that wait for another one to overtake them.
     held: Vec<(Bytes, Option<Mark>)>,
 }
@@ -88,6 +90,7 @@ impl State {
             outbox,
             control,
             unwritten: Arc::clone(&unwritten),
+            late_until: 0,
             held: Vec::new(),
         };
         let now = self.now;
@@ -110,7 +113,12 @@ impl State {
 
     /// Sends a frame that is no event.
     pub(crate) fn send_plain(&mut self, socket: u64, text: String) {
-        let _ = self.send(socket, frame::text(&text), None);
+        let late_until = self.sockets.get(&socket).map_or(0, |s| s.late_until);
+        let frame = frame::text(&text);
+        if late_until > self.now {
+            return self.schedule(late_until, Timer::Late { socket, frame, mark: None });
+        }
+        let _ = self.send(socket, frame, None);
     }
 
     /// Sends a frame of an event that is already in the log.

@@ -10,6 +10,7 @@ use crate::{
     book::Book,
     channels::Channels,
     clock::Clock,
+    history::History,
     log::FaultRecord,
     oauth::Tokens,
     options::SimOptions,
@@ -51,6 +52,10 @@ pub(crate) struct State {
     pub(crate) sockets: BTreeMap<u64, Socket>,
     pub(crate) book: Book,
     pub(crate) log: Recorder,
+    /// What the REST API knows.
+    pub(crate) history: History,
+    /// Conversation details queries so far.
+    pub(crate) details_queries: usize,
     /// Ids, tokens and correlation ids; not seeded.
     pub(crate) ids: Rng,
     /// Seeds of generated bodies.
@@ -94,6 +99,8 @@ impl World {
             sockets: BTreeMap::new(),
             book: Book::new(options.seed),
             log: Recorder::new(options.log_limit, clock.now()),
+            history: History::new(options.history_bytes),
+            details_queries: 0,
             ids,
             bodies: Rng::seeded(options.seed ^ 0xb0d1_e5b0_d1e5),
             token_requests: Vec::new(),
