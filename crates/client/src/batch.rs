@@ -3,8 +3,8 @@
 /// Numbers in a row of [`Batch::rows`].
 ///
 /// In this order: topic, channel, version, start, length, bodyStart, bodyLength, metadataStart, metadataLength, sequence,
-/// receivedAt.
-pub const ROW_WIDTH: usize = 11;
+/// receivedAt, flags.
+pub const ROW_WIDTH: usize = 12;
 
 /// Events handed over by one [`Client::drain`](crate::Client::drain). Meant to be used again for the next.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,8 @@ pub struct Batch {
     /// [`ROW_WIDTH`] numbers per event; -1 where something is absent.
     ///
     /// topic, channel and version are indices into all names announced so far. A body that is absent is `null`.
-    /// receivedAt is in milliseconds since the epoch.
+    /// receivedAt is in milliseconds since the epoch. flags: bits 0 and 1 are the origin (0 live, 1 backfill, 2 replay), bit 2
+    /// says that the event is delivered again after a restart.
     pub rows: Vec<f64>,
     /// Names that the rows of this batch, or later ones, refer to; they follow on those announced before.
     pub names: Vec<String>,
@@ -50,6 +51,22 @@ pub(crate) struct Row {
     pub(crate) metadata: Option<Span>,
     pub(crate) sequence: u64,
     pub(crate) received_at: u64,
+    pub(crate) flags: Flags,
+}
+
+/// Where an event comes from, and whether it was delivered before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    pub(crate) const LIVE: Self = Self(0);
+    pub(crate) const BACKFILL: Self = Self(1);
+    pub(crate) const REPLAY: Self = Self(2);
+
+    #[must_use]
+    pub(crate) fn redelivered(self) -> Self {
+        Self(self.0 | 4)
+    }
 }
 
 /// Start and length in characters.
@@ -81,6 +98,7 @@ impl Row {
             metadata_length,
             self.sequence as f64,
             self.received_at as f64,
+            f64::from(self.flags.0),
         ]);
     }
 }

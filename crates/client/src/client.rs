@@ -5,11 +5,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genesys_notifications_journal::{self as journal, Journal, OpenError, Restored};
 use genesys_notifications_proto::{
     ClientState, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest, TopicStatus,
 };
 
 use crate::batch::Batch;
+use crate::chronicle::Chronicle;
 use crate::control::Control;
 use crate::delivery::{Bell, Delivery};
 use crate::effects::Services;
@@ -17,6 +19,7 @@ use crate::environment::Environment;
 use crate::http;
 use crate::oauth::OAuth;
 use crate::options::{OptionError, Options, expand};
+use crate::past;
 use crate::rest::Rest;
 use crate::secret::Secrets;
 use crate::shared::{ProvidedToken, Shared};
@@ -61,16 +64,32 @@ impl Client {
         let oauth = Arc::new(OAuth::new(http.clone(), login, options.credentials, request_timeout, &secrets));
         let streaming = options.endpoints.streaming;
         let rest = Rest::new(http, options.endpoints.api, streaming.clone());
+        let journal = options.journal.map(|journal| open(journal, &environment)).transpose()?;
+        let (journal, restored) = journal.unzip();
+        let delivery = Delivery::new(options.queue, options.max_wait_ms, bell);
+        let (mut topics, mut chronicle) = (options.topics, None);
+        if let Some(restored) = &restored {
+            topics.extend(past::topics(&restored.wanted));
+            chronicle = Some(Chronicle::of(restored, &topics));
+            delivery.begin_after(if restored.unacknowledged == 0 { restored.last_sequence } else { 0 });
+        }
         let shared = Arc::new(Shared::new(
             Machine::new(options.rules),
             environment.seed,
             environment.governor,
             environment.clock,
-            Delivery::new(options.queue, options.max_wait_ms, bell),
+            delivery,
             Services { secrets, oauth, rest, tls, streaming },
+            journal.zip(chronicle),
         ));
         let client = Self { shared };
-        client.change_topics(TopicChange::Add, options.topics);
+        client.change_topics(TopicChange::Add, topics);
+        if let Some(restored) = restored {
+            client.shared.turn(|turn| turn.restore(restored));
+        }
+        if let Some(kept) = &client.shared.kept {
+            kept.journal.start(kept.outlet.clone());
+        }
         Ok(client)
     }
 
@@ -88,7 +107,10 @@ impl Client {
 
     /// Ends everything; [`Control::Closed`] is the last control, after goodbyes of at most 2 s. Idempotent.
     pub fn close(&self) {
-        self.shared.turn(|turn| turn.input(Input::Close));
+        self.shared.turn(|turn| {
+            turn.mark_for_good();
+            turn.input(Input::Close);
+        });
     }
 
     /// Ends everything at once, as dropping the client does: no goodbye, no further ring, and when it returns no thread
@@ -115,7 +137,22 @@ impl Client {
     /// # Errors
     /// If a name is not a topic; then nothing is changed. The path names it, e.g. `topics[3]`.
     pub fn request_topics(&self, change: TopicChange, names: &[String]) -> Result<u64, OptionError> {
-        Ok(self.change_topics(change, expand(names)?))
+        let topics = expand(names)?;
+        let names: Vec<String> = topics.iter().map(|topic| topic.as_str().to_owned()).collect();
+        Ok(self.shared.turn(|turn| {
+            turn.remember_wanted(change, &names);
+            let number = turn.request_number();
+            turn.input(Input::Topics(TopicRequest { request: RequestId(number), change, topics }));
+            number
+        }))
+    }
+
+    /// Every event up to this sequence is dealt with: it is not delivered again by a later run. Without a journal it does
+    /// nothing. Never goes back, and never beyond what was delivered.
+    pub fn ack(&self, up_to: u64) {
+        if let Some(kept) = &self.shared.kept {
+            kept.journal.ack(up_to);
+        }
     }
 
     /// Answers [`Control::TokenRequest`]; an error is the text of what the caller's function threw.
@@ -138,7 +175,18 @@ impl Client {
             // A gap is told before the first event after it.
             self.shared.turn(|turn| turn.report_drops());
         }
+        let kept = self.shared.kept.as_deref();
+        if kept.is_some_and(|kept| kept.outlet.has_news()) {
+            self.shared.turn(|turn| turn.hear_journal());
+        }
+        let was_full = self.shared.delivery.is_full();
         let more = self.shared.delivery.drain(batch, max_events, max_bytes);
+        if let Some(kept) = kept
+            && was_full
+            && !self.shared.delivery.is_full()
+        {
+            kept.journal.wake();
+        }
         self.shared.delivery.ring_if_due();
         more
     }
@@ -172,7 +220,8 @@ impl Client {
     /// Figures at this moment.
     pub fn stats(&self) -> Stats {
         let machine = self.shared.look(|machine, now| machine.stats(now));
-        Stats::new(machine, self.shared.delivery.counts(), self.shared.delivery.is_full())
+        let journal = self.shared.kept.as_ref().map(|kept| kept.journal.stats());
+        Stats::new(machine, self.shared.delivery.counts(), self.shared.is_full(), journal)
     }
 
     fn change_topics(&self, change: TopicChange, topics: Vec<Topic>) -> u64 {
@@ -186,6 +235,14 @@ impl Client {
             number
         })
     }
+}
+
+/// Opens the journal; whatever is wrong with it has the path of an option.
+fn open(options: journal::Options, environment: &Environment) -> Result<(Journal, Restored), OptionError> {
+    Journal::open(options, environment.clock.now().wall).map_err(|error| match error {
+        OpenError::Option { field, reason } => OptionError::new(format!("journal.{field}"), reason),
+        other => OptionError::new("journal.path", other.to_string()),
+    })
 }
 
 impl Drop for Client {

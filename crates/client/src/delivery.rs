@@ -1,14 +1,18 @@
 //! The two queues towards JavaScript, events and controls, and the bell that announces them.
 //!
 //! Order: while a control waits no event is handed out, so a gap is known before the first event after it. Controls may
-//! come earlier than events that arrived before them, never later than events that arrived after them.
+//! come earlier than events that arrived before them, never later than events that arrived after them. A fenced control is
+//! told only once every event before it was handed out, and the caller has come again.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use genesys_notifications_journal::{Origin, Stored};
+use genesys_notifications_proto::Frame;
 use tokio::sync::Notify;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Flags};
 use crate::control::Control;
 use crate::options::QueueOptions;
 use crate::queue::{Arrived, Counts, Drops, EventQueue};
@@ -35,6 +39,10 @@ pub(crate) struct Delivery {
 struct State {
     queue: EventQueue,
     controls: Vec<Control>,
+    /// Controls that wait until the event with this sequence was handed out; in rising order.
+    fences: VecDeque<(u64, Control)>,
+    /// Names of the channels that the journal knows by number.
+    channels: HashMap<u32, u32>,
     /// One ring may be outstanding for controls and one for events, each until its queue was found or left empty.
     controls_rung: bool,
     events_rung: bool,
@@ -55,6 +63,8 @@ impl Delivery {
             state: Mutex::new(State {
                 queue: EventQueue::new(options),
                 controls: Vec::new(),
+                fences: VecDeque::new(),
+                channels: HashMap::new(),
                 controls_rung: false,
                 events_rung: false,
                 held_back: false,
@@ -92,6 +102,18 @@ impl Delivery {
         }
     }
 
+    /// Queues an event that the journal has committed.
+    pub(crate) fn push_stored(&self, event: &Stored, now: u64) {
+        let (channel, flags) = match event.origin {
+            Origin::Live => (self.channel_of(event.channel), Flags::LIVE),
+            Origin::Backfill => (self.intern_once(BACKFILL_CHANNEL), Flags::BACKFILL),
+        };
+        let flags = if event.redelivered { flags.redelivered() } else { flags };
+        if let Some(arrived) = Arrived::stored(event, &Frame::read(&event.frame), channel, flags) {
+            self.push(&arrived, now);
+        }
+    }
+
     /// Queues a control; nothing follows `Closed`.
     pub(crate) fn push_control(&self, control: Control) {
         let mut state = self.state();
@@ -99,9 +121,29 @@ impl Delivery {
             return;
         }
         state.closed = matches!(control, Control::Closed);
+        if state.closed {
+            state.release_fences();
+            state.fences.clear();
+        }
         state.controls.push(control);
         if !state.controls_rung {
             state.controls_rung = true;
+            self.ringing.store(true, Ordering::Release);
+        }
+    }
+
+    /// Queues a control that is told after every event that is queued now and, with a journal, after the one with the sequence
+    /// `last`, which may still be on its way.
+    pub(crate) fn push_control_after(&self, control: Control, last: Option<u64>) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        let last = last.unwrap_or_else(|| state.queue.last_sequence());
+        let last = state.fences.back().map_or(last, |(before, _)| last.max(*before));
+        state.fences.push_back((last, control));
+        if state.fence_is_due() && !state.events_rung {
+            state.events_rung = true;
             self.ringing.store(true, Ordering::Release);
         }
     }
@@ -155,12 +197,16 @@ impl Delivery {
     pub(crate) fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> bool {
         batch.clear();
         let mut state = self.state();
+        if state.release_fences() && !state.controls_rung {
+            state.controls_rung = true;
+            self.ringing.store(true, Ordering::Release);
+        }
         if !state.controls.is_empty() {
             state.held_back = true;
             return false;
         }
         state.queue.drain(batch, max_events, max_bytes);
-        let more = !state.queue.is_empty();
+        let more = !state.queue.is_empty() || state.fence_is_due();
         if !more {
             state.events_rung = false;
             state.ring_at = None;
@@ -181,22 +227,55 @@ impl Delivery {
         self.full.load(Ordering::Acquire)
     }
 
-    /// Waits until sockets may be read again.
+    /// Waits until sockets may be read again, by whatever measure.
     ///
     /// # Cancel safety
     /// Safe.
-    pub(crate) async fn room(&self) {
+    pub(crate) async fn room(&self, is_full: impl Fn() -> bool) {
         loop {
             let notified = self.room.notified();
-            if !self.is_full() {
+            if !is_full() {
                 return;
             }
             notified.await;
         }
     }
 
+    /// Whoever waits for room is to look again.
+    pub(crate) fn make_room(&self) {
+        self.room.notify_waiters();
+    }
+
     pub(crate) fn intern(&self, name: &str) -> u32 {
         self.state().queue.intern(name)
+    }
+
+    /// The same for a name that may have been asked for before.
+    pub(crate) fn intern_once(&self, name: &str) -> u32 {
+        self.state().queue.intern_once(name)
+    }
+
+    /// Says which channel the journal means by a number.
+    pub(crate) fn name_channel(&self, number: u32, name: &str) {
+        let mut state = self.state();
+        let name = state.queue.intern(name);
+        state.channels.insert(number, name);
+    }
+
+    /// Index of the name of a channel the journal knows by number; one of an earlier run has a pseudonym.
+    pub(crate) fn channel_of(&self, number: u32) -> u32 {
+        let mut state = self.state();
+        if let Some(name) = state.channels.get(&number) {
+            return *name;
+        }
+        let name = state.queue.intern(&earlier_channel(number));
+        state.channels.insert(number, name);
+        name
+    }
+
+    /// Events up to this sequence were handed out in an earlier run and need not be waited for.
+    pub(crate) fn begin_after(&self, handed: u64) {
+        self.state().queue.begin_after(handed);
     }
 
     pub(crate) fn has_drops(&self) -> bool {
@@ -227,6 +306,33 @@ impl Delivery {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Whether a control waits for nothing but the caller's coming again.
+    fn fence_is_due(&self) -> bool {
+        self.fences.front().is_some_and(|(last, _)| *last <= self.queue.handed())
+    }
+
+    /// Returns whether any was due.
+    fn release_fences(&mut self) -> bool {
+        let mut any = false;
+        while self.fence_is_due()
+            && let Some((_, control)) = self.fences.pop_front()
+        {
+            self.controls.push(control);
+            any = true;
+        }
+        any
+    }
+}
+
+/// The channel of what came from the REST API.
+pub(crate) const BACKFILL_CHANNEL: &str = "backfill";
+
+/// What a channel of an earlier run is called: its id was a secret and is not kept.
+pub(crate) fn earlier_channel(number: u32) -> String {
+    format!("earlier-{number}")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use genesys_notifications_proto::{
-    Effect, Failure, NetworkKind, NewChannel, Outcome, Ticket, TokenGrant, TopicResult, Verb,
+    ChannelsInUse, Effect, Failure, NetworkKind, NewChannel, Outcome, Ticket, TokenGrant, TopicResult, Verb,
 };
 use rustls::ClientConfig;
 use tokio::sync::oneshot;
@@ -37,6 +37,8 @@ pub(crate) enum Job {
     Channel { token: Option<Secret> },
     Subscribe { token: Option<Secret>, channel: Option<KnownChannel>, verb: Verb, topics: Vec<String> },
     Socket { channel: Option<KnownChannel> },
+    ListChannels { token: Option<Secret> },
+    ListSubscriptions { token: Option<Secret>, channel: Option<KnownChannel> },
 }
 
 /// What an effect brought.
@@ -51,6 +53,8 @@ pub(crate) enum Product {
     Channel(Result<Channel, Failure>),
     Subscriptions(Result<Vec<TopicResult>, Failure>),
     Socket(Result<Box<WebSocket>, Failure>),
+    Channels(Result<ChannelsInUse, Failure>),
+    Listed(Result<Vec<String>, Failure>),
 }
 
 /// Gathers what an effect needs. A missing token or channel shows as its failure, later, as every result does.
@@ -71,6 +75,10 @@ pub(crate) fn prepare(effect: &Effect, ticket: Ticket, turn: &mut Turn<'_>) -> J
             topics: topics.clone(),
         },
         Effect::OpenSocket { link, .. } => Job::Socket { channel: turn.channel(*link) },
+        Effect::ListChannels { generation } => Job::ListChannels { token: turn.token(*generation) },
+        Effect::ListSubscriptions { link, generation } => {
+            Job::ListSubscriptions { token: turn.token(*generation), channel: turn.channel(*link) }
+        }
     }
 }
 
@@ -100,6 +108,8 @@ pub(crate) fn keep(product: Product, effect: Option<Effect>, turn: &mut Turn<'_>
         (Product::Channel(Err(failure)), _) => Outcome::Channel(Err(failure)),
         (Product::Subscriptions(Err(failure)), _) => Outcome::Subscriptions(Err(failure)),
         (Product::Socket(Err(failure)), _) => Outcome::Socket(Err(failure)),
+        (Product::Channels(result), _) => Outcome::Channels(result),
+        (Product::Listed(result), _) => Outcome::Listed(result),
         (Product::Token(Ok(token)), Some(Effect::FetchToken { generation, .. })) => {
             turn.keep_token(generation, token.access_token);
             Outcome::Token(Ok(TokenGrant { expires_in_ms: token.expires_in_ms }))
@@ -130,6 +140,8 @@ async fn perform(job: Job, shared: &Arc<Shared>) -> Finished {
             subscribe(token, channel, verb, &topics, shared).await
         }
         Job::Socket { channel } => Product::Socket(open_socket(channel, shared).await).into(),
+        Job::ListChannels { token } => list_channels(token, shared).await,
+        Job::ListSubscriptions { token, channel } => list_subscriptions(token, channel, shared).await,
     }
 }
 
@@ -195,6 +207,29 @@ async fn subscribe(
     Finished { product: Product::Subscriptions(result), rate_limit }
 }
 
+async fn list_channels(token: Option<Secret>, shared: &Arc<Shared>) -> Finished {
+    let services = &shared.services;
+    let Some(token) = token else { return Product::Channels(Err(lost("token"))).into() };
+    let call = services.rest.list_channels(&token, || shared.clock.now().wall, &services.secrets);
+    let Called { result, rate_limit } = call.await;
+    Finished { product: Product::Channels(result), rate_limit }
+}
+
+async fn list_subscriptions(
+    token: Option<Secret>,
+    channel: Option<KnownChannel>,
+    shared: &Arc<Shared>,
+) -> Finished {
+    let services = &shared.services;
+    let (Some(token), Some(channel)) = (token, channel) else {
+        return Product::Listed(Err(lost("token or channel"))).into();
+    };
+    let wall_ms = || shared.clock.now().wall;
+    let call = services.rest.list_subscriptions(&token, &channel.id, wall_ms, &services.secrets);
+    let Called { result, rate_limit } = call.await;
+    Finished { product: Product::Listed(result), rate_limit }
+}
+
 async fn open_socket(channel: Option<KnownChannel>, shared: &Arc<Shared>) -> Result<Box<WebSocket>, Failure> {
     let services = &shared.services;
     let channel = channel.ok_or_else(|| lost("channel"))?;
@@ -216,6 +251,8 @@ impl Job {
             Self::Channel { .. } => |failure| Product::Channel(Err(failure)).into(),
             Self::Subscribe { .. } => |failure| Product::Subscriptions(Err(failure)).into(),
             Self::Socket { .. } => |failure| Product::Socket(Err(failure)).into(),
+            Self::ListChannels { .. } => |failure| Product::Channels(Err(failure)).into(),
+            Self::ListSubscriptions { .. } => |failure| Product::Listed(Err(failure)).into(),
         }
     }
 }

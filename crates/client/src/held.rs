@@ -37,6 +37,11 @@ impl Held {
         over
     }
 
+    /// When the oldest event it holds arrived.
+    pub(crate) fn since(&self) -> Option<u64> {
+        self.events.front().map(|event| event.received_at)
+    }
+
     pub(crate) fn release(&mut self) -> VecDeque<HeldEvent> {
         self.bytes = 0;
         std::mem::take(&mut self.events)

@@ -4,8 +4,10 @@
 //! towards JavaScript. See [`Client`].
 
 mod batch;
+mod chronicle;
 mod client;
 mod clock;
+mod closing;
 mod connect_uri;
 mod control;
 mod delivery;
@@ -13,11 +15,15 @@ mod effects;
 mod environment;
 mod held;
 mod http;
+mod journal_options;
 mod oauth;
 mod one_byte;
 mod options;
+mod outlet;
+mod past;
 mod queue;
 mod regions;
+mod replay;
 mod rest;
 mod retry_after;
 mod runtime;
@@ -34,11 +40,13 @@ pub use clock::{Clock, SystemClock};
 pub use control::Control;
 pub use delivery::Bell;
 pub use environment::Environment;
+pub use genesys_notifications_journal::{Report, Stats as JournalStats};
 pub use genesys_notifications_proto::{
     Backfilled, Certainty, ChannelStats, ClientState, ErrorCode, ErrorReport, Gap, GapStats, Governor,
     GovernorConfig, LogLine, MachineStats, Notice, Now, Random, Reason, RequestId, SplitMix, StateChange,
     TokenReason, Topic, TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
 };
 pub use options::{OptionError, Options};
+pub use replay::{Replay, ReplayBound, ReplayError, report};
 pub use shared::ProvidedToken;
 pub use stats::{QueueStats, Stats};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use genesys_notifications_journal as journal;
 use genesys_notifications_proto::{Config, Continuity, Topic, TopicError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::journal_options;
 use crate::regions::{Endpoints, Hosts};
 use crate::secret::Secret;
 
@@ -37,6 +39,7 @@ pub struct Options {
     pub(crate) queue: QueueOptions,
     /// Shortest time between two bells under load, in milliseconds. Default 0: a bell whenever there is none outstanding.
     pub(crate) max_wait_ms: u64,
+    pub(crate) journal: Option<journal::Options>,
 }
 
 /// How a token is had.
@@ -108,6 +111,16 @@ impl Options {
         let delivery: DeliverySection = section("delivery", take("delivery"))?;
         let max_wait_ms =
             ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?.unwrap_or(0).min(LONGEST_COALESCING_MS);
+        let journal = match take("journal") {
+            Some(value) => Some(journal_options::read(section("journal", Some(value))?)?),
+            None => None,
+        };
+        if journal.is_some() && queue.on_full != OnFull::Pause {
+            return Err(OptionError::new(
+                "queue.onFull",
+                "must be \"pause\" with a journal, which has its own onFull",
+            ));
+        }
         if let Some(name) = given.keys().next() {
             return Err(OptionError::new(name.clone(), "is not an option"));
         }
@@ -118,6 +131,7 @@ impl Options {
             rules,
             queue,
             max_wait_ms,
+            journal,
         })
     }
 }
@@ -237,7 +251,8 @@ fn continuity(value: &RawValue) -> Result<Continuity, OptionError> {
     match value.get() {
         "\"reconnect\"" => Ok(Continuity::Reconnect),
         "\"overlap\"" => Ok(Continuity::Overlap),
-        _ => Err(OptionError::new("continuity", "must be \"reconnect\" or \"overlap\"")),
+        "\"standby\"" => Ok(Continuity::Standby),
+        _ => Err(OptionError::new("continuity", "must be \"reconnect\", \"overlap\" or \"standby\"")),
     }
 }
 
@@ -279,6 +294,7 @@ struct RotationSection {
     before_expiry_ms: Option<f64>,
     overlap_ms: Option<f64>,
     token_renewal_fraction: Option<f64>,
+    audit_ms: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -327,6 +343,7 @@ fn rotation(given: &RotationSection, rules: &mut Config) -> Result<(), OptionErr
     let before = ms("rotation.beforeExpiryMs", given.before_expiry_ms, 0)?;
     rules.rotation.before_expiry_ms = before.or(rules.rotation.before_expiry_ms);
     set(&mut rules.rotation.overlap_ms, ms("rotation.overlapMs", given.overlap_ms, 0)?);
+    set(&mut rules.audit_every_ms, ms("rotation.auditMs", given.audit_ms, 0)?);
     match given.token_renewal_fraction {
         None => {}
         Some(fraction) if (0.0..=1.0).contains(&fraction) => {
@@ -345,7 +362,7 @@ fn set(target: &mut u64, value: Option<u64>) {
     }
 }
 
-fn ms(path: &str, value: Option<f64>, low: u64) -> Result<Option<u64>, OptionError> {
+pub(crate) fn ms(path: &str, value: Option<f64>, low: u64) -> Result<Option<u64>, OptionError> {
     match value {
         None => Ok(None),
         Some(value) if value < 0.0 => Err(OptionError::new(path, "must not be negative")),
@@ -376,18 +393,18 @@ mod tests {
     #[test]
     fn every_option_arrives_where_it_belongs() {
         let options = with(
-            r#""topics":["v2.users.u?presence&station"],"continuity":"reconnect",
+            r#""topics":["v2.users.u?presence&station"],"continuity":"standby",
             "queue":{"maxEvents":10,"maxBytes":4096,"onFull":"dropOldest"},
             "network":{"connectTimeoutMs":1,"requestTimeoutMs":2},
             "heartbeat":{"pingAfterMs":3,"pongTimeoutMs":4,"silenceMs":5},
             "backoff":{"initialMs":6,"maxMs":7,"suspendedMaxMs":8,"healthyMs":9},
-            "rotation":{"beforeExpiryMs":10,"overlapMs":11,"tokenRenewalFraction":0.5},
+            "rotation":{"beforeExpiryMs":10,"overlapMs":11,"tokenRenewalFraction":0.5,"auditMs":13},
             "delivery":{"maxWaitMs":12}"#,
         )
         .unwrap();
         let rules = options.rules;
         assert_eq!(options.topics.len(), 2);
-        assert_eq!(rules.continuity, Continuity::Reconnect);
+        assert_eq!(rules.continuity, Continuity::Standby);
         assert_eq!(
             options.queue,
             QueueOptions { max_events: 10, max_bytes: 4096, on_full: OnFull::DropOldest }
@@ -402,6 +419,7 @@ mod tests {
         );
         assert_eq!((rules.rotation.before_expiry_ms, rules.rotation.overlap_ms), (Some(10), 11));
         assert!((rules.rotation.token_renewal_fraction - 0.5).abs() < 1e-9);
+        assert_eq!(rules.audit_every_ms, 13);
         assert_eq!(options.max_wait_ms, 12);
     }
 
@@ -416,7 +434,8 @@ mod tests {
             (r#""queue":{"onFull":"explode"}"#, "queue.onFull", "unknown variant"),
             (r#""queue":{"maxEvents":-3}"#, "queue.maxEvents", "negative"),
             (r#""rotation":{"tokenRenewalFraction":2}"#, "rotation.tokenRenewalFraction", "between"),
-            (r#""continuity":"standby""#, "continuity", "overlap"),
+            (r#""continuity":"never""#, "continuity", "standby"),
+            (r#""queue":{"onFull":"dropOldest"},"journal":{"path":"/tmp/j"}"#, "queue.onFull", "pause"),
             (r#""topics":["v2.users.u.presence","nope"]"#, "topics[1]", "begin with"),
             (r#""topics":"v2.users.u.presence""#, "topics", "array"),
         ];

@@ -6,9 +6,10 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem::size_of;
 
-use genesys_notifications_proto::TopicId;
+use genesys_notifications_journal::Stored;
+use genesys_notifications_proto::{Frame, TopicId};
 
-use crate::batch::{Batch, ROW_WIDTH, Row, Span};
+use crate::batch::{Batch, Flags, ROW_WIDTH, Row, Span};
 use crate::one_byte;
 use crate::options::{OnFull, QueueOptions};
 
@@ -26,7 +27,8 @@ const VERSION_BYTES: usize = 32;
 /// An event on its way into the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived<'a> {
-    pub(crate) topic: TopicId,
+    /// Unless it comes from the journal: that knows names only, also those of topics long forgotten.
+    pub(crate) topic: Option<TopicId>,
     pub(crate) topic_name: &'a str,
     /// Index of the channel's name, see [`EventQueue::intern`].
     pub(crate) channel: u32,
@@ -37,6 +39,33 @@ pub(crate) struct Arrived<'a> {
     pub(crate) body: &'a str,
     pub(crate) metadata: Option<&'a str>,
     pub(crate) received_at: u64,
+    /// The journal's; else the queue counts.
+    pub(crate) sequence: Option<u64>,
+    pub(crate) flags: Flags,
+}
+
+impl<'a> Arrived<'a> {
+    /// An event of the journal; nothing if it is none, which no version ever wrote.
+    pub(crate) fn stored(
+        event: &'a Stored,
+        frame: &'a Frame<'a>,
+        channel: u32,
+        flags: Flags,
+    ) -> Option<Self> {
+        let Frame::Event(envelope) = frame else { return None };
+        Some(Self {
+            topic: None,
+            topic_name: &event.topic,
+            channel,
+            version: envelope.version.as_deref(),
+            text: &event.frame,
+            body: envelope.body,
+            metadata: envelope.metadata,
+            received_at: event.received_at,
+            sequence: Some(event.sequence),
+            flags,
+        })
+    }
 }
 
 /// Dropped events that nobody has been told of yet.
@@ -62,7 +91,10 @@ pub(crate) struct EventQueue {
     options: QueueOptions,
     chunks: VecDeque<Chunk>,
     counts: Counts,
+    /// Of the event queued last.
     sequence: u64,
+    /// Of the event handed out last.
+    handed: u64,
     drops: Option<Drops>,
     /// Set when the queue fills under `Pause`, cleared at half.
     full: bool,
@@ -74,7 +106,7 @@ pub(crate) struct EventQueue {
 #[derive(Debug, Default)]
 struct Chunk {
     text: Vec<u8>,
-    rows: Vec<(Row, TopicId)>,
+    rows: Vec<(Row, Option<TopicId>)>,
     /// Rows before this one are gone.
     first: usize,
 }
@@ -84,6 +116,7 @@ struct Names {
     all: Vec<String>,
     announced: usize,
     topics: Vec<Option<u32>>,
+    named: HashMap<String, u32>,
     versions: HashMap<String, u32>,
 }
 
@@ -94,6 +127,7 @@ impl EventQueue {
             chunks: VecDeque::new(),
             counts: Counts::default(),
             sequence: 0,
+            handed: 0,
             drops: None,
             full: false,
             names: Names::default(),
@@ -137,7 +171,8 @@ impl EventQueue {
             if wanted == 0 {
                 break;
             }
-            let bytes = chunk.move_into(batch, wanted);
+            let (bytes, last) = chunk.move_into(batch, wanted);
+            self.handed = last;
             if chunk.first == chunk.rows.len() {
                 self.remove_front();
             }
@@ -158,6 +193,26 @@ impl EventQueue {
     /// Index of a name that rows may refer to from now on.
     pub(crate) fn intern(&mut self, name: &str) -> u32 {
         self.names.add(name)
+    }
+
+    /// The same for a name that may have been asked for before.
+    pub(crate) fn intern_once(&mut self, name: &str) -> u32 {
+        self.names.named(name)
+    }
+
+    /// Sequence of the event queued last.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Sequence of the event handed out last.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed
+    }
+
+    /// Whatever has this sequence or a smaller one counts as handed out.
+    pub(crate) fn begin_after(&mut self, sequence: u64) {
+        self.handed = self.handed.max(sequence);
     }
 
     /// Whether sockets must not be read: from full until half full, and only if the options say pause.
@@ -196,8 +251,11 @@ impl EventQueue {
     }
 
     fn append(&mut self, event: &Arrived<'_>) {
-        self.sequence += 1;
-        let topic = self.names.topic(event.topic, event.topic_name);
+        self.sequence = event.sequence.unwrap_or(self.sequence + 1);
+        let topic = match event.topic {
+            Some(id) => self.names.topic(id, event.topic_name),
+            None => self.names.named(event.topic_name),
+        };
         let version = event.version.and_then(|version| self.names.version(version));
         if self.chunks.back().is_none_or(|chunk| !chunk.takes(event.text.len())) {
             self.chunks.push_back(Chunk { text: std::mem::take(&mut self.spare), ..Chunk::default() });
@@ -213,6 +271,7 @@ impl EventQueue {
             metadata,
             sequence: self.sequence,
             received_at: event.received_at,
+            flags: event.flags,
         };
         chunk.rows.push((row, event.topic));
         self.counts.events += 1;
@@ -241,13 +300,13 @@ impl EventQueue {
         }
     }
 
-    fn record_drop(&mut self, topic: TopicId, received_at: u64) {
+    fn record_drop(&mut self, topic: Option<TopicId>, received_at: u64) {
         let drops = self.drops.get_or_insert_with(|| Drops {
             topics: BTreeSet::new(),
             from: received_at,
             to: received_at,
         });
-        drops.topics.insert(topic);
+        drops.topics.extend(topic);
         drops.from = drops.from.min(received_at);
         drops.to = drops.to.max(received_at);
     }
@@ -301,10 +360,11 @@ impl Chunk {
         fitting.max(usize::from(first_always && max_events > 0 && !rows.is_empty()))
     }
 
-    /// Returns the bytes of text moved.
-    fn move_into(&mut self, batch: &mut Batch, events: usize) -> usize {
+    /// Returns the bytes of text moved and the sequence of the last event.
+    fn move_into(&mut self, batch: &mut Batch, events: usize) -> (usize, u64) {
         let rows = &self.rows[self.first..self.first + events];
-        let (Some((head, _)), Some((tail, _))) = (rows.first(), rows.last()) else { return 0 };
+        let (Some((head, _)), Some((tail, _))) = (rows.first(), rows.last()) else { return (0, 0) };
+        let last = tail.sequence;
         let (from, to) = (head.text.start as usize, (tail.text.start + tail.text.length) as usize);
         let whole = from == 0 && to == self.text.len();
         let offset = batch.text.len();
@@ -318,7 +378,7 @@ impl Chunk {
         } else {
             batch.text.extend_from_slice(&self.text[from..to]);
         }
-        to - from
+        (to - from, last)
     }
 }
 
@@ -338,6 +398,15 @@ impl Names {
             self.topics.resize(slot + 1, None);
         }
         self.topics[slot] = Some(index);
+        index
+    }
+
+    fn named(&mut self, name: &str) -> u32 {
+        if let Some(index) = self.named.get(name) {
+            return *index;
+        }
+        let index = self.add(name);
+        self.named.insert(name.to_owned(), index);
         index
     }
 

@@ -1,6 +1,6 @@
-//! The notification calls of the API: create a channel, change its subscriptions.
+//! The notification calls of the API: create a channel, change its subscriptions, and read back what there is.
 
-use genesys_notifications_proto::{Failure, Rejection, TopicResult, Verb};
+use genesys_notifications_proto::{ChannelsInUse, Failure, Rejection, TopicResult, Verb};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
@@ -96,6 +96,67 @@ impl Rest {
             }
         }
     }
+
+    /// `GET channels`, those of the client's other tokens included. The service answers with all of them at once.
+    pub(crate) async fn list_channels(
+        &self,
+        token: &Secret,
+        wall_ms: impl Fn() -> u64,
+        secrets: &Secrets,
+    ) -> Called<ChannelsInUse> {
+        let mut url = join(&self.api, &["api", "v2", "notifications", "channels"]);
+        url.set_query(Some("includechannels=oauthclient"));
+        self.read(url, token, wall_ms, secrets, count_channels).await
+    }
+
+    /// `GET channels/{id}/subscriptions`: topics as they were sent, possibly combined.
+    pub(crate) async fn list_subscriptions(
+        &self,
+        token: &Secret,
+        channel: &str,
+        wall_ms: impl Fn() -> u64,
+        secrets: &Secrets,
+    ) -> Called<Vec<String>> {
+        let url = join(&self.api, &["api", "v2", "notifications", "channels", channel, "subscriptions"]);
+        self.read(url, token, wall_ms, secrets, confirmed_topics).await
+    }
+
+    async fn read<T>(
+        &self,
+        url: Url,
+        token: &Secret,
+        wall_ms: impl Fn() -> u64,
+        secrets: &Secrets,
+        read: fn(&Answer, &Secrets) -> Result<T, Failure>,
+    ) -> Called<T> {
+        match exchange(self.http.get(url).bearer_auth(token.expose()), BODY_CAP, wall_ms(), secrets).await {
+            Err(failure) => Called { result: Err(failure), rate_limit: None },
+            Ok(answer) => Called {
+                rate_limit: answer.meta.rate_limit,
+                result: if answer.is_success() {
+                    read(&answer, secrets)
+                } else {
+                    Err(answer.failure(secrets))
+                },
+            },
+        }
+    }
+}
+
+/// Channels of other tokens are listed without their ids: only how many there are is known of them.
+fn count_channels(answer: &Answer, _: &Secrets) -> Result<ChannelsInUse, Failure> {
+    #[derive(Deserialize)]
+    struct Listing {
+        entities: Vec<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice(&answer.body)
+        .map(|listing: Listing| ChannelsInUse { total: listing.entities.len() })
+        .map_err(|_| Failure::Protocol("the list of channels holds no entities".into()))
+}
+
+fn confirmed_topics(answer: &Answer, secrets: &Secrets) -> Result<Vec<String>, Failure> {
+    let topics = read_topics(answer, secrets)?;
+    Ok(topics.into_iter().filter(|topic| topic.rejected.is_none()).map(|topic| topic.id).collect())
 }
 
 fn read_channel(
@@ -237,5 +298,18 @@ mod tests {
         assert_eq!(rejected, [None, None, Some("Not authorized."), Some("")]);
         assert_eq!(results[2].rejected.as_ref().unwrap().missing_permissions, ["a:b:c"]);
         assert!(read_topics(&answer(200, "{}"), &Secrets::default()).is_err());
+        assert_eq!(confirmed_topics(&answer(200, body), &Secrets::default()).unwrap(), ["v2.a.b", "v2.a.c"]);
+    }
+
+    #[test]
+    fn channels_are_counted_also_those_whose_ids_are_hidden() {
+        let count =
+            |body: &str| count_channels(&answer(200, body), &Secrets::default()).map(|list| list.total);
+        assert_eq!(
+            count(r#"{"entities":[{"id":"a","connectUri":"wss://x"},{"expires":"y"},{}]}"#).unwrap(),
+            3
+        );
+        assert_eq!(count(r#"{"entities":[]}"#).unwrap(), 0);
+        assert!(count("{}").is_err());
     }
 }

@@ -1,21 +1,26 @@
 //! What all tasks of one client share, and the turn: one change of the machine and everything that follows from it.
 
+mod journaled;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use genesys_notifications_journal::Journal;
 use genesys_notifications_proto::{
     Effect, Generation, Governor, LinkId, LogLine, Machine, Notice, Now, SocketId, SplitMix, Ticket,
 };
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::chronicle::Chronicle;
 use crate::clock::Clock;
+use crate::closing::Closing;
 use crate::control::Control;
 use crate::delivery::Delivery;
 use crate::effects::Services;
 use crate::held::Held;
+use crate::outlet::{Kept, ToDelivery};
 use crate::runtime::SharedRuntime;
 use crate::secret::Secret;
 use crate::socket::Handle;
@@ -25,14 +30,15 @@ pub(crate) use turn::Turn;
 
 /// One client, as its tasks and its owner see it.
 ///
-/// Locks are taken in this order: core, governor, delivery. None is held across an await or a ring of the bell.
+/// Locks are taken in this order: core, governor, journal, delivery. None is held across an await or a ring of the bell.
 pub(crate) struct Shared {
     core: Mutex<Core>,
     governor: Arc<Mutex<Governor>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) delivery: Delivery,
-    pub(crate) timer: Timer,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) timer: Arc<Timer>,
     pub(crate) services: Services,
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// The machine and what the driver keeps for it.
@@ -41,6 +47,7 @@ pub(crate) struct Core {
     random: SplitMix,
     runtime: Option<Arc<SharedRuntime>>,
     timer: Option<AbortHandle>,
+    news: Option<AbortHandle>,
     operations: HashMap<Ticket, Started>,
     pub(crate) token_requests: HashMap<u64, oneshot::Sender<Result<ProvidedToken, String>>>,
     /// The last two: a link may still speak for the one before.
@@ -48,6 +55,12 @@ pub(crate) struct Core {
     links: HashMap<LinkId, KnownChannel>,
     sockets: HashMap<SocketId, Handle>,
     held: HashMap<SocketId, (u32, Held)>,
+    chronicle: Option<Chronicle>,
+    closing: Option<Closing>,
+    /// The journal has been or is being closed.
+    journal_closed: bool,
+    /// While this gap's new state is told, it waits behind the events queued so far.
+    fenced_gap: Option<String>,
     /// Tasks that say goodbye; awaited for a moment at the end.
     lingering: Vec<JoinHandle<()>>,
     next_request: u64,
@@ -66,7 +79,7 @@ struct Started {
 pub(crate) struct KnownChannel {
     pub(crate) id: String,
     pub(crate) connect_uri: Secret,
-    /// Index of the id among the announced names.
+    /// Index of the id among the announced names; with a journal the number that stands for it there.
     pub(crate) name: u32,
 }
 
@@ -87,24 +100,38 @@ impl Shared {
         clock: Arc<dyn Clock>,
         delivery: Delivery,
         services: Services,
+        journal: Option<(Journal, Chronicle)>,
     ) -> Self {
+        let (delivery, timer) = (Arc::new(delivery), Arc::new(Timer::default()));
+        let (kept, chronicle) = match journal {
+            None => (None, None),
+            Some((journal, chronicle)) => {
+                let outlet = Arc::new(ToDelivery::new(delivery.clone(), timer.clone(), clock.clone()));
+                (Some(Arc::new(Kept { journal, outlet })), Some(chronicle))
+            }
+        };
         let core = Core {
             machine,
             random: SplitMix::new(seed),
             runtime: None,
             timer: None,
+            news: None,
             operations: HashMap::new(),
             token_requests: HashMap::new(),
             tokens: VecDeque::new(),
             links: HashMap::new(),
             sockets: HashMap::new(),
             held: HashMap::new(),
+            chronicle,
+            closing: None,
+            journal_closed: false,
+            fenced_gap: None,
             lingering: Vec::new(),
             next_request: 0,
             ended: false,
             faulty: false,
         };
-        Self { core: Mutex::new(core), governor, clock, delivery, timer: Timer::default(), services }
+        Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept }
     }
 
     /// Changes the machine once and carries out all it asks for.
@@ -113,6 +140,7 @@ impl Shared {
             let mut core = self.core();
             let mut turn = Turn { shared: self, core: &mut core, now: self.clock.now() };
             let result = act(&mut turn);
+            turn.mark_if_due();
             let deadlines = [core.machine.poll_timeout(), self.delivery.deadline()];
             self.timer.set(deadlines.into_iter().flatten().min());
             result
@@ -132,32 +160,67 @@ impl Shared {
         let mut core = self.core();
         if core.runtime.is_none() && !core.ended {
             core.timer = Some(runtime.handle().spawn(timer::run(self.clone())).abort_handle());
+            if let Some(kept) = &self.kept {
+                core.news = Some(runtime.handle().spawn(hear(self.clone(), kept.clone())).abort_handle());
+            }
             core.runtime = Some(runtime);
         }
         Ok(())
     }
 
     /// Stops everything at once, without goodbye, and never rings again.
-    pub(crate) fn abort(&self) {
+    pub(crate) fn abort(self: &Arc<Self>) {
         self.delivery.remove_bell();
-        let runtime = {
+        let (runtime, closing) = {
             let mut core = self.core();
+            let mut turn = Turn { shared: self, core: &mut core, now: self.clock.now() };
+            turn.mark_for_good();
+            turn.close_journal(|| ());
             core.abort_all();
             for task in core.lingering.drain(..) {
                 task.abort();
             }
-            core.runtime.take()
+            (core.runtime.take(), core.closing.take())
         };
         drop(runtime);
+        if let Some(closing) = closing {
+            closing.wait();
+        }
+    }
+
+    /// Whether sockets must not be read for now. With a journal the queue may be full: events wait on disk.
+    pub(crate) fn is_full(&self) -> bool {
+        match &self.kept {
+            Some(kept) => kept.journal.is_full(),
+            None => self.delivery.is_full(),
+        }
+    }
+
+    /// Waits until sockets may be read again.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn room(&self) {
+        self.delivery.room(|| self.is_full()).await;
+    }
+
+    /// Tells the journal how far it is sound although nothing happens.
+    pub(crate) fn mark_if_idle(self: &Arc<Self>) {
+        if self.kept.is_some() {
+            self.turn(|_| ());
+        }
     }
 
     /// Gives back the share in the runtime once everything has ended.
     pub(crate) fn release_runtime(&self) {
-        let runtime = {
+        let (runtime, closing) = {
             let mut core = self.core();
-            if core.ended { core.runtime.take() } else { None }
+            if core.ended { (core.runtime.take(), core.closing.take()) } else { (None, None) }
         };
         drop(runtime);
+        if let Some(closing) = closing {
+            closing.wait();
+        }
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -179,13 +242,21 @@ impl Core {
         for (_, handle) in self.sockets.drain() {
             handle.abort();
         }
-        if let Some(timer) = self.timer.take() {
-            timer.abort();
+        for task in self.timer.take().into_iter().chain(self.news.take()) {
+            task.abort();
         }
         self.token_requests.clear();
         self.tokens.clear();
         self.links.clear();
         self.held.clear();
+    }
+}
+
+/// Tells the machine what the journal has to say. Runs until it is aborted.
+async fn hear(shared: Arc<Shared>, kept: Arc<Kept>) {
+    loop {
+        kept.outlet.news().await;
+        shared.turn(|turn| turn.hear_journal());
     }
 }
 

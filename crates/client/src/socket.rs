@@ -116,7 +116,7 @@ impl Socket {
     async fn run(&mut self) -> Option<Ending> {
         let mut paused = false;
         loop {
-            if self.shared.delivery.is_full() != paused {
+            if self.shared.is_full() != paused {
                 paused = !paused;
                 self.shared.turn(|turn| turn.input(Input::Paused(self.id, paused)));
             }
@@ -139,7 +139,7 @@ impl Socket {
                     }
                     None => return None,
                 },
-                () = self.shared.delivery.room(), if paused => {}
+                () = self.shared.room(), if paused => {}
                 message = self.stream.next(), if !paused => {
                     if let Some(ending) = self.message(message) {
                         return Some(ending);

@@ -1,5 +1,6 @@
 //! Numbers about a client.
 
+use genesys_notifications_journal as journal;
 use genesys_notifications_proto::MachineStats;
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub struct Stats {
     pub dropped: u64,
     /// The queue now.
     pub queue: QueueStats,
+    /// The journal now, if there is one.
+    pub journal: Option<journal::Stats>,
 }
 
 /// The delivery queue now.
@@ -35,13 +38,19 @@ pub struct QueueStats {
 }
 
 impl Stats {
-    pub(crate) fn new(machine: MachineStats, counts: Counts, paused: bool) -> Self {
+    pub(crate) fn new(
+        machine: MachineStats,
+        counts: Counts,
+        paused: bool,
+        journal: Option<journal::Stats>,
+    ) -> Self {
         Self {
             machine,
             received: counts.received,
             delivered: counts.delivered,
             dropped: counts.dropped,
             queue: QueueStats { events: counts.events, bytes: counts.bytes, paused },
+            journal,
         }
     }
 }

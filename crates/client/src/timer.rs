@@ -27,12 +27,15 @@ pub(crate) struct Timer {
     deadline: AtomicU64,
     /// What the task sleeps for now; an earlier deadline wakes it, a later one does not.
     asleep_until: AtomicU64,
+    /// A deadline of somebody who does not take the core's lock.
+    aside: AtomicU64,
     earlier: Notify,
 }
 
 impl Default for Timer {
     fn default() -> Self {
-        Self { deadline: AtomicU64::new(NEVER), asleep_until: AtomicU64::new(NEVER), earlier: Notify::new() }
+        let never = || AtomicU64::new(NEVER);
+        Self { deadline: never(), asleep_until: never(), aside: never(), earlier: Notify::new() }
     }
 }
 
@@ -46,6 +49,20 @@ impl Timer {
     }
 }
 
+impl Timer {
+    /// Something is due at `at`, whatever [`Timer::set`] says.
+    pub(crate) fn no_later_than(&self, at: u64) {
+        self.aside.fetch_min(at, Ordering::SeqCst);
+        if at < self.asleep_until.load(Ordering::SeqCst) {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.deadline.load(Ordering::SeqCst).min(self.aside.load(Ordering::SeqCst))
+    }
+}
+
 fn jumped(before: Now, now: Now) -> bool {
     now.wall.saturating_sub(before.wall) > now.mono.saturating_sub(before.mono) + JUMP
 }
@@ -54,9 +71,9 @@ fn jumped(before: Now, now: Now) -> bool {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let timer = &shared.timer;
     loop {
-        let deadline = timer.deadline.load(Ordering::SeqCst);
+        let deadline = timer.next();
         timer.asleep_until.store(deadline, Ordering::SeqCst);
-        if timer.deadline.load(Ordering::SeqCst) < deadline {
+        if timer.next() < deadline {
             continue;
         }
         let now = shared.clock.now();
@@ -69,9 +86,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             if jumped(now, shared.clock.now()) {
                 shared.turn(|turn| turn.look_at_the_clock());
             }
+            shared.mark_if_idle();
         } else {
+            // What asked for it is done in this turn.
+            timer.aside.store(NEVER, Ordering::SeqCst);
             shared.turn(|turn| turn.timeout());
-            if timer.deadline.load(Ordering::SeqCst) <= shared.clock.now().mono {
+            if timer.next() <= shared.clock.now().mono {
                 sleep(Duration::from_millis(SHORTEST)).await;
             }
         }

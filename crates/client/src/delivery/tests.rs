@@ -29,7 +29,7 @@ impl World {
 
     fn event(&self, now: u64) {
         let event = Arrived {
-            topic: TopicId(0),
+            topic: Some(TopicId(0)),
             topic_name: "v2.a.b",
             channel: 0,
             version: None,
@@ -37,6 +37,8 @@ impl World {
             body: "",
             metadata: None,
             received_at: now,
+            sequence: None,
+            flags: crate::batch::Flags::LIVE,
         };
         self.delivery.push(&event, now);
         self.delivery.ring_if_due();
@@ -145,11 +147,48 @@ async fn room_is_made_by_draining() {
     assert!(world.delivery.is_full());
     let waiting = tokio::spawn({
         let world = world.clone();
-        async move { world.delivery.room().await }
+        async move { world.delivery.room(|| world.delivery.is_full()).await }
     });
     tokio::task::yield_now().await;
     let mut batch = Batch::default();
     world.delivery.drain(&mut batch, 3, 1 << 20);
     waiting.await.unwrap();
     assert!(!world.delivery.is_full());
+}
+
+#[test]
+fn a_fenced_control_is_told_after_the_events_before_it_and_not_with_them() {
+    let mut world = World::new(0);
+    for now in 0..3 {
+        world.event(now);
+    }
+    world.delivery.push_control_after(Control::Notice(Notice::Settled(RequestId(1))), None);
+    world.event(3);
+    world.rings();
+    assert_eq!((world.drain(), world.controls()), ((2, true), 0));
+    assert_eq!((world.drain(), world.controls()), ((2, true), 0), "what was handed out may still be at hand");
+    assert_eq!((world.drain(), world.controls()), ((0, false), 1));
+    assert_eq!((world.drain(), world.controls()), ((0, false), 0));
+
+    world.rings();
+    world.delivery.push_control_after(Control::Notice(Notice::Settled(RequestId(2))), None);
+    world.delivery.ring_if_due();
+    assert_eq!(
+        (world.rings(), world.controls()),
+        (1, 0),
+        "even with nothing before it the caller must come again"
+    );
+    assert_eq!((world.drain(), world.controls()), ((0, false), 1));
+}
+
+#[test]
+fn a_fence_waits_for_events_that_are_still_on_their_way() {
+    let mut world = World::new(0);
+    world.delivery.push_control_after(Control::Notice(Notice::Settled(RequestId(1))), Some(2));
+    assert_eq!((world.drain(), world.controls()), ((0, false), 0));
+    world.event(1);
+    assert_eq!((world.drain(), world.controls()), ((1, false), 0));
+    world.event(2);
+    assert_eq!((world.drain(), world.controls()), ((1, true), 0));
+    assert_eq!((world.drain(), world.controls()), ((0, false), 1));
 }

@@ -16,7 +16,7 @@ fn frame(n: u64, filling: &str) -> String {
 fn push(queue: &mut EventQueue, text: &str, n: u64) {
     let Frame::Event(envelope) = Frame::read(text) else { panic!("{text}") };
     queue.push(&Arrived {
-        topic: TopicId((n % 3) as u32),
+        topic: Some(TopicId((n % 3) as u32)),
         topic_name: &envelope.topic,
         channel: 0,
         version: envelope.version.as_deref(),
@@ -24,6 +24,8 @@ fn push(queue: &mut EventQueue, text: &str, n: u64) {
         body: envelope.body,
         metadata: envelope.metadata,
         received_at: 1_000 + n,
+        sequence: None,
+        flags: Flags::LIVE,
     });
 }
 

@@ -3,13 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
+use genesys_notifications_journal::{Origin, Record};
 use genesys_notifications_proto::{
     Context, Disposition, Ending, ErrorCode, ErrorReport, Frame, Generation, Input, LinkId, Machine, Notice,
     Now, Operation, Output, SocketId, Ticket, TopicId,
 };
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::batch::Flags;
+use crate::closing;
 use crate::control::Control;
 use crate::effects::{self, Services};
 use crate::held::{Held, HeldEvent};
@@ -118,14 +122,14 @@ impl Turn<'_> {
     }
 
     pub(crate) fn keep_channel(&mut self, link: LinkId, id: String, connect_uri: Secret) {
-        let name = self.shared.delivery.intern(&id);
+        let name = self.name_channel(&id);
         self.core.links.insert(link, KnownChannel { id, connect_uri, name });
     }
 
     pub(crate) fn keep_socket(&mut self, link: LinkId, id: SocketId, stream: Box<socket::WebSocket>) {
-        let Some(runtime) = &self.core.runtime else { return };
-        let channel =
-            self.core.links.get(&link).map_or_else(|| self.shared.delivery.intern(""), |known| known.name);
+        let Some(runtime) = self.core.runtime.clone() else { return };
+        let known = self.core.links.get(&link).map(|known| known.name);
+        let channel = known.unwrap_or_else(|| self.name_channel(""));
         self.core.sockets.insert(id, socket::spawn(runtime.handle(), self.shared, id, stream, channel));
     }
 
@@ -152,7 +156,7 @@ impl Turn<'_> {
     }
 
     /// Calls the machine; a panic of it ends the client and nothing else.
-    fn rules(&mut self, act: impl FnOnce(&mut Machine, &mut Context<'_>)) {
+    pub(super) fn rules(&mut self, act: impl FnOnce(&mut Machine, &mut Context<'_>)) {
         let Core { machine, random, faulty: false, .. } = &mut *self.core else { return };
         let mut governor = self.shared.governor.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cx = Context { now: self.now, random, governor: &mut governor };
@@ -183,7 +187,7 @@ impl Turn<'_> {
     }
 
     /// Carries out what the machine asks for.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while !self.core.faulty
             && let Some(output) = self.core.machine.poll_output()
         {
@@ -215,7 +219,7 @@ impl Turn<'_> {
                 }
                 Output::Release(socket) => self.release(socket),
                 Output::ForgetLink(link) => drop(self.core.links.remove(&link)),
-                Output::Notify(notice) => self.control(Control::Notice(notice)),
+                Output::Notify(notice) => self.tell(notice),
                 Output::Closed => self.end(),
             }
         }
@@ -254,15 +258,23 @@ impl Turn<'_> {
 
     fn deliver(&mut self, topic: TopicId, channel: u32, frame: &Frame<'_>, text: &str, received_at: u64) {
         let Frame::Event(envelope) = frame else { return };
+        let topic_name = self.core.machine.topic(topic).as_str();
+        if let (Some(kept), Some(chronicle)) = (&self.shared.kept, &mut self.core.chronicle) {
+            let origin = Origin::Live;
+            let record = Record { received_at, origin, topic: topic_name, channel, frame: text };
+            return chronicle.appended(kept.journal.append(&record));
+        }
         let event = Arrived {
-            topic,
-            topic_name: self.core.machine.topic(topic).as_str(),
+            topic: Some(topic),
+            topic_name,
             channel,
             version: envelope.version.as_deref(),
             text,
             body: envelope.body,
             metadata: envelope.metadata,
             received_at,
+            sequence: None,
+            flags: Flags::LIVE,
         };
         self.shared.delivery.push(&event, self.now.mono);
     }
@@ -275,12 +287,16 @@ impl Turn<'_> {
         self.core.abort_all();
         self.core.lingering.retain(|task| !task.is_finished());
         let lingering = std::mem::take(&mut self.core.lingering);
-        let Some(runtime) = self.core.runtime.as_ref().filter(|_| !lingering.is_empty()) else {
-            return self.shared.announce_end();
+        let Some(runtime) = self.core.runtime.clone().filter(|_| !lingering.is_empty()) else {
+            return self.end_with_journal();
         };
+        let is_closed = Arc::new(Notify::new());
+        let closed = is_closed.clone();
+        self.close_journal(move || closed.notify_one());
         let shared = self.shared.clone();
         let task = runtime.handle().spawn(async move {
             let _ = timeout(socket::GOODBYE, join_all(lingering)).await;
+            let _ = timeout(closing::PATIENCE, is_closed.notified()).await;
             shared.announce_end();
             shared.delivery.ring_if_due();
         });
