@@ -3,7 +3,7 @@
 const { inspect } = require('node:util')
 
 /** Numbers per row of a batch; see `Batch` in crates/client. */
-const COLUMNS = 11
+const COLUMNS = 12
 
 /**
  * One notification. The members are getters over the text as it arrived; a body is parsed when it is first read.
