@@ -47,7 +47,9 @@ export class NotificationClient implements AsyncDisposable {
 
   /**
    * Listens. Every listener hears every event: one that throws, or rejects, is reported as `'error'` with the code
-   * `LISTENER_FAILED`, and the next event follows all the same. An `'error'` that nobody listens for is logged, at most
+   * `LISTENER_FAILED`, and the next event follows all the same. With a `journal` an event counts as acknowledged when
+   * all its listeners have returned, or thrown; that a promise of theirs is still pending is not waited for: asynchronous
+   * work belongs into an iterator, or calls for `manualAck`. An `'error'` that nobody listens for is logged, at most
    * once a minute for each code, and never thrown. Whoever throws from an `'error'` listener means it: that becomes an
    * `uncaughtException`.
    */
@@ -92,6 +94,11 @@ export class NotificationClient implements AsyncDisposable {
    * Every iterator and every `'event'` listener gets every event from when it began. While nobody is there, events wait
    * in the queue; a slow iterator holds back all (see `queue`). What an iterator has not read when it is left goes to
    * the next consumer, if it was the only one.
+   *
+   * With a `journal`, asking for the next event acknowledges those given before, unless `manualAck`. An iterator that is
+   * left has not acknowledged the event it gave last; the next acknowledgement of a later one covers it. After `close()`
+   * an iterator ends at once: what it had not given stays in the journal, and is delivered again by the next client of
+   * it.
    */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<NotificationEvent>
 
@@ -99,14 +106,21 @@ export class NotificationClient implements AsyncDisposable {
   batches(options?: BatchOptions): AsyncIterableIterator<NotificationEvent[]>
 
   /**
-   * For `manualAck`, which this version does not have.
-   * @throws {ConfigurationError} always, with the code `NOT_SUPPORTED`.
+   * With `manualAck`: acknowledges this event and all before it. What is not acknowledged is delivered again, marked
+   * `redelivered`, by the next client of the same journal. Reaches the disk with the next commit, within 50 ms.
+   * @param upTo An event of this client (not one of `replay()`), or the sequence of an event it has delivered.
+   * @throws {ConfigurationError} without `manualAck`, and if `upTo` is neither.
+   * @throws {ClosedError} once the client has ended.
    */
   ack(upTo: NotificationEvent | number): void
 
   /**
-   * For `journal`, which this version does not have.
-   * @throws {ConfigurationError} always, with the code `NOT_SUPPORTED`.
+   * The events of the journal from `from` (included) to `to` (not included; without it to what is on disk at the end), as
+   * they were received, with `origin: 'replay'`. Acknowledged events are there for `journal.maxAgeMs`. A `Date` is a time
+   * of receipt, a number a sequence. Reads off the JavaScript thread, no further ahead than a page; allowed in every
+   * state, `closed` included; acknowledges nothing.
+   * @throws {ConfigurationError} without a journal, and if a bound cannot be used.
+   * @throws {JournalError} (when iterating) if the journal cannot be read.
    */
   replay(options: { from: Date | number; to?: Date | number }): AsyncIterableIterator<NotificationEvent>
 
@@ -151,8 +165,9 @@ export class NotificationClient implements AsyncDisposable {
    */
   close(options?: {
     /**
-     * How long events that have already arrived may still be handed over, in milliseconds; ends as soon as there are
-     * none. Default 0: those not handed over yet are given up (an iterator still gives what it holds). 0 to 3,600,000.
+     * How long events that have already arrived may still be handed over (and, with a journal, acknowledged), in
+     * milliseconds; ends as soon as there are none. Default 0: those not handed over yet are given up (an iterator still gives what it holds), or stay in the
+     * journal if there is one. 0 to 3,600,000.
      */
     drainMs?: number
   }): Promise<void>
@@ -172,7 +187,10 @@ export interface NotificationClientEvents {
   event: [event: NotificationEvent]
   /** The state changed, or a new attempt begins in the same state. */
   state: [change: StateChange]
-  /** A gap opened (`to` is null) or closed. Always heard before the first event after it. */
+  /**
+   * A gap opened (`to` is null) or closed. Always heard before the first event after it. With `backfill` a closed gap is
+   * told once more, after the events that fill it.
+   */
   gap: [gap: Gap]
   /** A topic's status changed. */
   topic: [status: TopicStatus]
@@ -221,6 +239,16 @@ export type Reason =
   | 'topic_rejected'
   | 'credentials'
   | 'all_topics_rejected'
+  /** No client of the journal was running. */
+  | 'process_down'
+  /** The journal was full: events were evicted, or the client failed, as `journal.onFull` says. */
+  | 'journal_full'
+  /** The journal cannot be written. */
+  | 'journal_failed'
+  /** The service's list of a channel's subscriptions, read back, lacked topics. */
+  | 'subscription_mismatch'
+  /** The service allows 20 channels per client and user, and they are in use. */
+  | 'too_many_channels'
 
 /**
  * One notification, with the service's own names. The members are getters: a body is parsed when it is first read, and
@@ -237,12 +265,21 @@ export class NotificationEvent {
   readonly metadata?: { CorrelationId?: string; [name: string]: unknown }
   /** The frame as JSON text. Characters beyond Latin-1 are written as `\u` escapes; nothing else is changed. */
   readonly raw: string
-  /** Counts the events of this client, from 1. */
+  /**
+   * Counts the events of this client, from 1. With a journal it counts those of the journal: it strictly rises from one
+   * process to the next, may jump, and is never used twice; a redelivered event keeps its own.
+   */
   readonly sequence: number
   /** When it was read from the socket, in milliseconds since the epoch. */
   readonly receivedAt: number
+  /** From a channel now, from the REST API to fill a gap, or from `replay()`. */
   readonly origin: 'live' | 'backfill' | 'replay'
-  /** The channel it came on. Enough to open that channel: treat it as a secret. */
+  /** It was delivered before, perhaps, and not acknowledged: the process ended. Absent otherwise. */
+  readonly redelivered?: true
+  /**
+   * The channel it came on. Enough to open that channel: treat it as a secret. Without a channel of today a word for it:
+   * `earlier-3` (the third channel of the journal), `backfill`.
+   */
   readonly channelId: string
   toJSON(): Record<string, unknown>
 }
@@ -284,6 +321,7 @@ export interface Gap {
   topics: string[]
   /** `certain`: for a part of it no channel could have carried events. */
   certainty: 'certain' | 'possible'
+  /** Whether what was missed came from the REST API, as far as it has it; see `backfill`. */
   backfilled: 'no' | 'partial' | 'yes'
 }
 
@@ -328,14 +366,52 @@ export interface ClientStats {
   subscriptionRequests: number
   /** Times the clock jumped: suspend, or a pause of the machine. */
   clockJumps: number
+  /** Shards whose second channel is live, with `continuity: 'standby'`. */
+  standbyLive: number
+  /** Events that only one of two live channels brought: an estimate of what a single channel would lose. */
+  singleSided: number
+  /** How far apart the copies of two channels came, in milliseconds; null until there was one. */
+  skew: { p50Ms: number; p99Ms: number; p999Ms: number; maxMs: number; pairs: number } | null
+  /** Times a channel's subscriptions were read back; see `rotation.auditMs`. */
+  audits: number
+  /** Times topics were missing there. */
+  auditMismatches: number
+  /** Channels of this client and user, those of other applications included, when last counted; null before. */
+  channelsInUse: number | null
+  /** The journal; null without one. */
+  journal: JournalStats | null
   /** The queue now. */
   queue: { events: number; bytes: number; paused: boolean }
   /** From the socket to the consumer, in milliseconds, over the last one to two minutes; null without events. */
   latency: { p50: number | null; p99: number | null }
 }
 
+export interface JournalStats {
+  /** Events on disk. */
+  events: number
+  /** Of those, not acknowledged. */
+  unacknowledged: number
+  /** Bytes in use, of `maxBytes`. */
+  bytes: number
+  maxBytes: number
+  /** The highest sequence given out. */
+  lastSequence: number
+  /** The highest sequence acknowledged, on disk. */
+  acknowledged: number
+  /** Bytes in memory that wait for the disk. */
+  waiting: number
+  commits: number
+  /** Events evicted before they were acknowledged, ever; see `journal.onFull`. */
+  evicted: number
+  /** How long the last commit took, in milliseconds. */
+  lastCommitMs: number
+}
+
 export interface Health {
-  /** `ok`: all is live. `degraded`: some is not. `down`: nothing is, and has not been for a while. */
+  /**
+   * `ok`: all is live. `degraded`: some is not, or a standby is missing, or the queue or the journal takes no more. `down`:
+   * nothing is live, and has not been for a while.
+   */
   status: 'ok' | 'degraded' | 'down'
   state: ClientState
   /** Whether the state is `connected`. */
@@ -414,10 +490,77 @@ export interface NotificationClientOptions {
   /** The first wanted topics, single or combined. Default none; the same topic twice counts once. */
   topics?: TopicLike | Iterable<TopicLike>
   /**
-   * What happens to a channel once its successor is proven alive: `'overlap'` keeps it for `rotation.overlapMs`,
-   * `'reconnect'` closes it at once. Default `'overlap'`.
+   * What is done for continuity. `'reconnect'`: a channel is closed as soon as its successor is proven alive.
+   * `'overlap'`: it is kept for `rotation.overlapMs` more. `'standby'`: as `'overlap'`, and two live channels carry each
+   * topic, so that the loss of one costs nothing; takes two of the 20 channels for each 1,000 topics, which leaves room
+   * for 9,000 topics. Default `'overlap'`.
    */
-  continuity?: 'reconnect' | 'overlap'
+  continuity?: 'reconnect' | 'overlap' | 'standby'
+  /**
+   * Keeps what arrived on disk until it is acknowledged. Default none: events are kept in memory only.
+   *
+   * An event is on disk before it is delivered; after a crash of the process what was not acknowledged is delivered
+   * again, marked `redelivered`; wanted topics and gaps are remembered, and the time in which no process ran is a gap.
+   * One client at a time: a second one on the same file is refused. The file holds event bodies, which may be personal
+   * data, and is readable by its owner only; it never holds a secret.
+   */
+  journal?: {
+    /**
+     * The SQLite file, created with its directory if need be. Required. Relative paths are taken from the current
+     * directory. On a local disk: network file systems are refused where that can be told.
+     */
+    path: string
+    /** Most bytes in use. Default 1,073,741,824 (1 GiB); 1,048,576 to 1,099,511,627,776. */
+    maxBytes?: number
+    /**
+     * How long acknowledged events are kept for `replay()`. Default 86,400,000 (24 h); 0 to 31,536,000,000 (365 days). With
+     * `onFull: 'evictOldest'` events that were never acknowledged are kept no longer either.
+     */
+    maxAgeMs?: number
+    /**
+     * When `maxBytes` is reached by events that were not acknowledged: `'pause'` stops reading the sockets until there is
+     * room; `'evictOldest'` throws the oldest away and reports a gap; `'fail'` ends the client with `JOURNAL_FULL`.
+     * Default `'pause'`.
+     */
+    onFull?: 'pause' | 'evictOldest' | 'fail'
+    /**
+     * `'always'` writes through to the disk with each commit (32 to 256 events, or 5 ms): nothing received is lost by a
+     * power cut. `'interval'` does so now and then: a crash of the process costs nothing, a power cut up to the interval.
+     * Default `'always'`.
+     */
+    sync?: 'always' | 'interval'
+    /** With `sync: 'interval'` only: longest time between two of them. Default 1,000; 1 to 60,000. */
+    syncIntervalMs?: number
+  }
+  /**
+   * Events are acknowledged by `ack()` only, not by asking for the next one. Needs a `journal`: without one there is nothing
+   * to keep. Default false.
+   */
+  manualAck?: boolean
+  /**
+   * Fills closed gaps from the REST API. `true` for all recipes, a function for one of your own, or both in an object.
+   * Default false.
+   *
+   * Order: the gap opens, the gap closes, events with `origin: 'backfill'`, then the gap once more with `backfilled` `'yes'`,
+   * `'partial'` or `'no'`. They are made of what the API knows afterwards, and are not the notifications that were missed.
+   * Calls are made at low priority within the rate limit and need permissions of their own.
+   */
+  backfill?:
+    | boolean
+    | BackfillFunction
+    | {
+        /** Which topics are filled how. Default `'all'`, or none beside `custom`. */
+        recipes?: 'all' | BackfillRecipe[]
+        /** A function of your own. Default none. */
+        custom?: BackfillFunction
+        /**
+         * How far a gap is widened at both ends, since events may reach the service's own data late. Default 60,000:
+         * more than 15 times the delay assumed; 0 to 86,400,000.
+         */
+        marginMs?: number
+        /** How long after the end of a gap analytics data is asked for. Default 60,000; 0 to 86,400,000. */
+        latencyMs?: number
+      }
   /** Events that wait until somebody takes them. */
   queue?: {
     /** Default 100,000; 1 to 10,000,000. */
@@ -426,7 +569,8 @@ export interface NotificationClientOptions {
     maxBytes?: number
     /**
      * When one of both is reached: `'pause'` stops reading the sockets until half is free again, and nothing is lost here;
-     * `'dropOldest'` and `'dropNewest'` drop, count, and report a gap. Default `'pause'`.
+     * `'dropOldest'` and `'dropNewest'` drop, count, and report a gap. Default `'pause'`, and with a `journal` nothing
+     * else: what does not fit stays on disk.
      */
     onFull?: 'pause' | 'dropOldest' | 'dropNewest'
   }
@@ -464,6 +608,11 @@ export interface NotificationClientOptions {
     overlapMs?: number
     /** Part of a token's life after which it is renewed. Default 0.8; 0.1 to 0.95. */
     tokenRenewalFraction?: number
+    /**
+     * How often the subscriptions of each live channel are read back and compared, give or take a fifth. Default 300,000: one
+     * REST call per channel in five minutes of the 300 a minute that a token may make. 0 to 86,400,000; 0 is never.
+     */
+    auditMs?: number
   }
   delivery?: {
     /**
@@ -479,6 +628,37 @@ export interface NotificationClientOptions {
   /** Its abort closes the client. */
   signal?: AbortSignal
 }
+
+/** Which topics a built-in recipe fills; docs/backfill.md says from where and how well. */
+export type BackfillRecipe =
+  'conversations' | 'presence' | 'routingStatus' | 'activity' | 'queueObservations' | 'usageEvents'
+
+/**
+ * Called for each closed gap. Yields what belongs into it, one item at a time; each becomes an event with
+ * `origin: 'backfill'`. Returning ends the gap as `'yes'`; what it throws is reported as `'error'` with the code
+ * `BACKFILL_FAILED`, and the gap ends as `'partial'`, or `'no'` if nothing was yielded. Not waited for at `close()`.
+ */
+export type BackfillFunction = (gap: Gap, api: BackfillApi) => AsyncIterable<BackfillItem> | Iterable<BackfillItem>
+
+export interface BackfillItem {
+  /** One of the gap's topics. */
+  topicName: string
+  /** Whatever can be written as JSON. */
+  eventBody: unknown
+}
+
+/**
+ * The REST API with the client's own token, at low priority and within its rate limit. Resolves with the answer's JSON;
+ * rejects with a NotificationError that has the `status`.
+ */
+export interface BackfillApi {
+  get(path: string, query?: BackfillQuery): Promise<any>
+  post(path: string, body: unknown, query?: BackfillQuery): Promise<any>
+}
+
+/** Arrays repeat their name; `undefined` is left out. */
+export type BackfillQuery = Record<string, BackfillQueryValue | readonly BackfillQueryValue[]>
+export type BackfillQueryValue = string | number | boolean | undefined
 
 /** Fills the placeholders of a template: `topic('v2.users.{id}.presence', userId)`. */
 export function topic<P extends string>(pattern: P, ...ids: TopicIds<P>): string
@@ -521,6 +701,12 @@ export type ErrorCode =
   | 'UNTRUSTED_CONNECT_URI'
   | 'PROTOCOL_VIOLATION'
   | 'UNREADABLE_FRAME'
+  /** The service allows 20 channels per client and user, and they are in use, or soon will be. */
+  | 'TOO_MANY_CHANNELS'
+  | 'JOURNAL_FULL'
+  /** The journal could not be read or written, or was found damaged; the message says what is lost. */
+  | 'JOURNAL_FAILED'
+  | 'BACKFILL_FAILED'
 
 /** What every error of this package is. Holds no secret. */
 export class NotificationError extends Error {
@@ -553,6 +739,8 @@ export class NetworkError extends NotificationError {}
 export class ServiceError extends NotificationError {}
 /** The service broke its own protocol. */
 export class ProtocolError extends NotificationError {}
+/** The journal on disk is full, or cannot be read or written. */
+export class JournalError extends NotificationError {}
 /** The client is closed or has failed (then `cause` says why). */
 export class ClosedError extends NotificationError {}
 /** The binary for this platform could not be loaded. */

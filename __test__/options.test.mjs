@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
 import { test } from 'node:test'
 
 import { ConfigurationError, NotificationClient, topic } from '../index.js'
+import { RECIPES } from '../lib/backfill-options.js'
+import { readOptions } from '../lib/options.js'
 
 const region = 'us-east-1'
 const credentials = { clientId: 'id', clientSecret: 'canary-secret' }
 const accessToken = async () => ({ accessToken: 'canary-token' })
 const valid = { region, credentials }
+const path = 'events.db'
 
 /** Wrong options, the path that the error names, and words of its message. */
 const WRONG = [
@@ -59,7 +63,7 @@ const WRONG = [
   [{ ...valid, topics: ['v2.users.u.presence', 'users.u'] }, 'topics[1]', 'v2.'],
   [{ ...valid, topics: ['v2.system.socket_closing'] }, 'topics[0]', 'by itself'],
   [{ ...valid, continuity: 'overlapp' }, 'continuity', `did you mean "overlap"`],
-  [{ ...valid, continuity: 'standby' }, 'continuity', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, continuity: 'standbye' }, 'continuity', `did you mean "standby"`],
   [{ ...valid, queue: 5 }, 'queue', 'must be an object'],
   [{ ...valid, queue: { maxEvents: 0 } }, 'queue.maxEvents', 'between 1 and'],
   [{ ...valid, queue: { maxEvents: 1.5 } }, 'queue.maxEvents', 'whole number'],
@@ -79,15 +83,42 @@ const WRONG = [
   [{ ...valid, backoff: { maxMs: 100, suspendedMaxMs: 50 } }, 'backoff.suspendedMaxMs', 'below maxMs'],
   [{ ...valid, rotation: { tokenRenewalFraction: 1 } }, 'rotation.tokenRenewalFraction', 'between 0.1 and 0.95'],
   [{ ...valid, rotation: { overlapMs: null } }, 'rotation.overlapMs', 'not null'],
+  [{ ...valid, rotation: { auditMs: -1 } }, 'rotation.auditMs', 'between 0 and'],
   [{ ...valid, delivery: { maxTurnMs: 0 } }, 'delivery.maxTurnMs', 'between 1 and'],
   [{ ...valid, delivery: { maxWaitMs: 5n } }, 'delivery.maxWaitMs', 'not 5n'],
   [{ ...valid, logger: 'console' }, 'logger', 'debug, info, warn and error'],
   [{ ...valid, logger: { info() {}, warn() {}, error() {} } }, 'logger.debug', 'must be a function'],
   [{ ...valid, signal: 5 }, 'signal', 'AbortSignal'],
   [{ ...valid, signal: {} }, 'signal', 'AbortSignal'],
-  [{ ...valid, journal: { path: 'x' } }, 'journal', 'not supported', 'NOT_SUPPORTED'],
-  [{ ...valid, manualAck: false }, 'manualAck', 'not supported', 'NOT_SUPPORTED'],
-  [{ ...valid, backfill: {} }, 'backfill', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, journal: 'events.db' }, 'journal', 'must be an object, not a string'],
+  [{ ...valid, journal: {} }, 'journal.path', 'is required'],
+  [{ ...valid, journal: { path: '' } }, 'journal.path', 'must not be empty'],
+  [{ ...valid, journal: { path: 5 } }, 'journal.path', 'must be the path of a file'],
+  [{ ...valid, journal: { path: 'a\0b' } }, 'journal.path', 'zero byte'],
+  [{ ...valid, journal: { path, maxByte: 1 } }, 'journal.maxByte', `did you mean "maxBytes"`],
+  [{ ...valid, journal: { path, maxBytes: 1_000 } }, 'journal.maxBytes', 'between 1048576 and'],
+  [{ ...valid, journal: { path, maxAgeMs: -1 } }, 'journal.maxAgeMs', 'between 0 and'],
+  [{ ...valid, journal: { path, onFull: 'dropOldest' } }, 'journal.onFull', `'evictOldest'`],
+  [{ ...valid, journal: { path, sync: 'never' } }, 'journal.sync', `'interval'`],
+  [{ ...valid, journal: { path, syncIntervalMs: 5 } }, 'journal.syncIntervalMs', `sync: 'interval'`],
+  [
+    { ...valid, journal: { path, sync: 'interval', syncIntervalMs: 0 } },
+    'journal.syncIntervalMs',
+    'between 1 and 60000',
+  ],
+  [{ ...valid, journal: { path }, queue: { onFull: 'dropOldest' } }, 'queue.onFull', 'journal.onFull'],
+  [{ ...valid, manualAck: true }, 'manualAck', 'set journal.path'],
+  [{ ...valid, manualAck: 'yes' }, 'manualAck', 'true or false'],
+  [{ ...valid, backfill: 5 }, 'backfill', 'a function or an object'],
+  [{ ...valid, backfill: ['presence'] }, 'backfill', 'not an array'],
+  [{ ...valid, backfill: { recipes: ['presense'] } }, 'backfill.recipes[0]', `did you mean "presence"`],
+  [{ ...valid, backfill: { recipes: [undefined] } }, 'backfill.recipes[0]', 'not undefined'],
+  [{ ...valid, backfill: { recipes: 'presence' } }, 'backfill.recipes', `'all'`],
+  [{ ...valid, backfill: { recipes: [] } }, 'backfill.recipes', 'backfill: false'],
+  [{ ...valid, backfill: { custom: {} } }, 'backfill.custom', 'must be a function'],
+  [{ ...valid, backfill: { marginMs: -1 } }, 'backfill.marginMs', 'between 0 and'],
+  [{ ...valid, backfill: { latencyMs: 0.5 } }, 'backfill.latencyMs', 'whole number'],
+  [{ ...valid, backfill: { margin: 1 } }, 'backfill.margin', `did you mean "marginMs"`],
   [{ ...valid, endpoint: { url: 'wss://x' } }, 'endpoint', 'not supported', 'NOT_SUPPORTED'],
   [{ ...valid, cursor: { path: 'x' } }, 'cursor', 'not supported', 'NOT_SUPPORTED'],
   [{ ...valid, topic: ['v2.users.u.presence'] }, 'topic', `did you mean "topics"`],
@@ -130,8 +161,8 @@ const WRONG_ARGUMENTS = [
   [async (client) => client.batches({ maxEvents: 0 }), 'maxEvents'],
   [async (client) => client.batches({ maxWaitMs: 1e9 }), 'maxWaitMs'],
   [async (client) => client.batches({ raw: true }), 'raw', 'NOT_SUPPORTED'],
-  [async (client) => client.ack(1), 'ack', 'NOT_SUPPORTED'],
-  [async (client) => client.replay({ from: 0 }), 'replay', 'NOT_SUPPORTED'],
+  [async (client) => client.ack(1), 'manualAck'],
+  [async (client) => client.replay({ from: 0 }), 'journal'],
 ]
 
 test('each wrong argument of a method gives an error that names it', async () => {
@@ -151,6 +182,8 @@ test('small times, undefined members and every kind of topic are accepted', asyn
     ...valid,
     topics: new Set(['v2.users.u.presence', 'v2.users.u?station&routingStatus', { topic: 'v2.users.w.presence' }]),
     journal: undefined,
+    manualAck: false,
+    backfill: false,
     queue: { maxEvents: undefined },
     heartbeat: { silenceMs: 1_000 },
     backoff: { initialMs: 50 },
@@ -169,6 +202,38 @@ test('small times, undefined members and every kind of topic are accepted', asyn
     ].sort(),
   )
   await client.close()
+})
+
+test('options of a journal and of backfill reach the core with their defaults', () => {
+  const { core, ...rest } = readOptions({ ...valid, journal: { path }, manualAck: true, backfill: true })
+  assert.deepEqual(core.journal, {
+    path: resolve(path),
+    maxBytes: 2 ** 30,
+    maxAgeMs: 86_400_000,
+    onFull: 'pause',
+    sync: 'always',
+  })
+  assert.deepEqual([rest.journalPath, rest.manualAck, core.rotation.auditMs], [resolve(path), true, 300_000])
+  assert.deepEqual(core.backfill, { recipes: RECIPES, custom: false, marginMs: 60_000, latencyMs: 60_000 })
+  const interval = { path, sync: 'interval' }
+  assert.equal(readOptions({ ...valid, journal: interval }).core.journal.syncIntervalMs, 1_000)
+
+  const fill = async function* () {}
+  const times = { marginMs: 60_000, latencyMs: 60_000 }
+  const table = [
+    [undefined, null, undefined],
+    [false, null, undefined],
+    [fill, { recipes: [], custom: true, ...times }, fill],
+    [{ custom: fill }, { recipes: [], custom: true, ...times }, fill],
+    [{ custom: fill, recipes: 'all', marginMs: 0 }, { recipes: RECIPES, custom: true, ...times, marginMs: 0 }, fill],
+    [{ recipes: ['presence', 'presence'] }, { recipes: ['presence'], custom: false, ...times }, undefined],
+    [{ latencyMs: 5 }, { recipes: RECIPES, custom: false, ...times, latencyMs: 5 }, undefined],
+  ]
+  for (const [backfill, expected, custom] of table) {
+    const read = readOptions({ ...valid, backfill })
+    assert.deepEqual(read.core.backfill, expected)
+    assert.equal(read.backfill, custom)
+  }
 })
 
 test('topic() fills placeholders and refuses what is no id', () => {

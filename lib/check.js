@@ -21,8 +21,8 @@ function wrong(path, message) {
   return new ConfigurationError(path, message)
 }
 
-function notBuilt(path, message = 'is not supported by this version') {
-  return new ConfigurationError(path, message, {
+function notBuilt(path) {
+  return new ConfigurationError(path, 'is not supported by this version', {
     code: 'NOT_SUPPORTED',
     hint: 'It is planned. Remove it for now; an option without effect would be worse than this error.',
   })
@@ -61,11 +61,10 @@ function number({ min, max, integer = true, fallback }) {
   }
 }
 
-/** A function that reads one of some words; words in `planned` are refused as not built. */
-function choice({ of, planned = [], fallback }) {
+/** A function that reads one of some words. */
+function choice({ of, fallback }) {
   return (value, path) => {
     if (value === undefined) return fallback
-    if (planned.includes(value)) throw notBuilt(path, `${show(value)} is not supported by this version`)
     if (!of.includes(value)) {
       const hint = typeof value === 'string' ? didYouMean(value, of) : ''
       throw wrong(path, `must be one of ${of.map((word) => `'${word}'`).join(', ')}, not ${show(value)}${hint}`)
@@ -115,7 +114,6 @@ module.exports = {
   isObject,
   join,
   kind,
-  notBuilt,
   number,
   optionalFunction,
   planned,

@@ -3,15 +3,19 @@
 const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 
-const { abortSignal, group, notBuilt, number, planned } = require('./check')
+const { Acknowledger, refuseAck } = require('./ack')
+const { BackfillRunner } = require('./backfill')
+const { abortSignal, group, number, planned } = require('./check')
 const { bell, native, remains } = require('./border')
 const { Deferred, abortable, quiet } = require('./deferred')
 const { emitEach, emitError, rethrow } = require('./emit')
 const { ClosedError, NotificationError, fromReport, listenerFailed } = require('./errors')
-const { health, metrics, serveHealth } = require('./health')
+const { health, serveHealth } = require('./health')
+const { metrics } = require('./metrics')
 const { NativeClient, expandTopics } = require('./native')
 const { readOptions } = require('./options')
 const { Pump } = require('./pump')
+const { replay } = require('./replay')
 const { Reporter } = require('./reporter')
 const { BatchStream, EventStream } = require('./stream')
 const { answerTokenRequest } = require('./token')
@@ -38,6 +42,11 @@ const live = new Set()
 class NotificationClient extends EventEmitter {
   #native
   #pump
+  /** Absent without a journal. */
+  #acks
+  #backfill
+  #journalPath
+  #wantsStandby
   #reporter
   #tokens
   #onRefreshToken
@@ -63,7 +72,13 @@ class NotificationClient extends EventEmitter {
     super({ captureRejections: true })
     const read = readOptions(options)
     this.#native = native(() => new NativeClient(JSON.stringify(read.core), bell(this, NotificationClient.#ring)))
-    this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs)
+    this.#journalPath = read.journalPath
+    this.#wantsStandby = read.core.continuity === 'standby'
+    if (read.journalPath !== undefined) this.#acks = new Acknowledger(this.#native, read.manualAck)
+    this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs, this.#acks)
+    if (read.backfill !== undefined) {
+      this.#backfill = new BackfillRunner(this.#native, read.backfill, (error) => this.#report(error))
+    }
     this.#reporter = new Reporter(read.logger)
     this.#tokens = { accessToken: read.accessToken, timeoutMs: read.requestTimeoutMs, error: undefined }
     this.#onRefreshToken = read.onRefreshToken
@@ -137,12 +152,13 @@ class NotificationClient extends EventEmitter {
     return new BatchStream(this.#pump, readBatches(options, ''))
   }
 
-  ack() {
-    throw notBuilt('ack')
+  ack(upTo) {
+    if (this.#acks === undefined) refuseAck()
+    this.#acks.to(upTo, this.#pump.names)
   }
 
-  replay() {
-    throw notBuilt('replay')
+  replay(options) {
+    return replay(this.#journalPath, options)
   }
 
   gaps() {
@@ -157,7 +173,7 @@ class NotificationClient extends EventEmitter {
   }
 
   health() {
-    return health(this)
+    return health(this, { wantsStandby: this.#wantsStandby })
   }
 
   metrics() {
@@ -191,16 +207,44 @@ class NotificationClient extends EventEmitter {
     const { drainMs } = readClose(options, '')
     if (!this.#isClosing) {
       this.#isClosing = true
-      if (drainMs === 0) this.#pump.hold()
-      else this.#drainTimer = setTimeout(() => this.#stopDraining(), drainMs)
-      if (this.#isOver) {
-        if (drainMs === 0) this.#stopDraining()
-      } else {
+      if (this.#acks !== undefined && !this.#isOver) {
         this.#stay()
-        this.#native.close()
+        this.#drainJournal(drainMs)
+      } else {
+        this.#drainOrHold(drainMs)
       }
     }
     await this.#closed.promise
+  }
+
+  #drainOrHold(drainMs) {
+    if (drainMs === 0) this.#pump.hold()
+    else this.#drainTimer = setTimeout(() => this.#stopDraining(), drainMs)
+    if (this.#isOver) {
+      if (drainMs === 0) this.#stopDraining()
+    } else {
+      this.#stay()
+      this.#native.close()
+    }
+  }
+
+  /** With a journal the end waits for what is drained: after it nothing can be acknowledged. */
+  #drainJournal(drainMs) {
+    const end = () => {
+      clearTimeout(this.#drainTimer)
+      this.#pump.hold()
+      this.#pump.afterTurn(() => this.#closeNative())
+    }
+    this.#drainTimer = setTimeout(end, drainMs)
+    const { acknowledged, lastSequence } = this.stats().journal
+    if (drainMs === 0 || acknowledged === lastSequence) end()
+    else this.#pump.drain(lastSequence, end)
+  }
+
+  #closeNative() {
+    if (this.#isOver) return
+    this.#acks.flush()
+    this.#native.close()
   }
 
   [ASYNC_DISPOSE]() {
@@ -290,8 +334,9 @@ class NotificationClient extends EventEmitter {
     }
   }
 
-  /** A failed client hands over all it had; a closed one what fits into `drainMs`. */
+  /** A failed client hands over all it had, unless it stays in the journal; a closed one what fits into `drainMs`. */
   get #mayDrain() {
+    if (this.#acks !== undefined) return false
     return (this.#drainTimer !== undefined || (this.#state === 'failed' && !this.#isClosing)) && this.#pump.isWanted
   }
 
@@ -319,6 +364,10 @@ class NotificationClient extends EventEmitter {
         return this.#report(this.#error(value))
       case 'settled':
         return this.#settle(value)
+      case 'backfillRequest':
+        return this.#backfill.request(value)
+      case 'apiAnswer':
+        return this.#backfill?.answer(value)
       case 'tokenRequest':
         return this.#provideToken(value)
       case 'refreshToken':
@@ -373,10 +422,13 @@ class NotificationClient extends EventEmitter {
   }
 
   #end() {
+    this.#acks?.end()
+    this.#backfill?.stop()
     this.#pump.stop(this.#isClosing ? undefined : this.#failure)
     this.#native = remains(this.#native)
     this.#refuseWaiting()
     clearInterval(this.#keepAlive)
+    clearTimeout(this.#drainTimer)
     this.#stopListening?.()
     live.delete(this)
     for (const server of this.#servers) server.close()

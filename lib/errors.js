@@ -29,6 +29,7 @@ class TopicError extends NotificationError {}
 class NetworkError extends NotificationError {}
 class ServiceError extends NotificationError {}
 class ProtocolError extends NotificationError {}
+class JournalError extends NotificationError {}
 
 class ClosedError extends NotificationError {
   constructor(message = 'the client is closed', details = {}) {
@@ -50,6 +51,7 @@ const CLASSES = [
   NetworkError,
   ServiceError,
   ProtocolError,
+  JournalError,
   ClosedError,
   LoadError,
 ]
@@ -78,6 +80,10 @@ const BY_CODE = {
   UNTRUSTED_CONNECT_URI: ProtocolError,
   PROTOCOL_VIOLATION: ProtocolError,
   UNREADABLE_FRAME: ProtocolError,
+  TOO_MANY_CHANNELS: ServiceError,
+  JOURNAL_FULL: JournalError,
+  JOURNAL_FAILED: JournalError,
+  BACKFILL_FAILED: NotificationError,
 }
 
 /** The error for a report of the core: `{ code, message, retryable, hint?, status?, correlationId? }`. */
@@ -119,6 +125,7 @@ module.exports = {
   NetworkError,
   ServiceError,
   ProtocolError,
+  JournalError,
   ClosedError,
   LoadError,
   BY_CODE,

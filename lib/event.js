@@ -5,6 +5,11 @@ const { inspect } = require('node:util')
 /** Numbers per row of a batch; see `Batch` in crates/client. */
 const COLUMNS = 12
 
+/** The last column: two bits of origin, then whether it was handed out before. */
+const ORIGINS = ['live', 'backfill', 'replay']
+const ORIGIN_BITS = 3
+const REDELIVERED = 4
+
 /**
  * One notification. The members are getters over the text as it arrived; a body is parsed when it is first read.
  *
@@ -12,6 +17,7 @@ const COLUMNS = 12
  */
 class NotificationEvent {
   #text
+  #names
   #start
   #end
   #bodyStart
@@ -23,11 +29,13 @@ class NotificationEvent {
   #version
   #sequence
   #receivedAt
+  #flags
   #body
   #parsed = false
 
   constructor(text, rows, at, names) {
     this.#text = text
+    this.#names = names
     this.#topicName = names[rows[at]]
     this.#channelId = names[rows[at + 1]]
     this.#version = rows[at + 2] < 0 ? undefined : names[rows[at + 2]]
@@ -39,6 +47,12 @@ class NotificationEvent {
     this.#metadataEnd = rows[at + 7] + rows[at + 8]
     this.#sequence = rows[at + 9]
     this.#receivedAt = rows[at + 10]
+    this.#flags = rows[at + 11]
+  }
+
+  /** Whether the value is an event, and made with these names: each client and each replay has its own. */
+  static isMadeWith(names, value) {
+    return typeof value === 'object' && value !== null && #names in value && value.#names === names
   }
 
   get topicName() {
@@ -74,7 +88,11 @@ class NotificationEvent {
   }
 
   get origin() {
-    return 'live'
+    return ORIGINS[this.#flags & ORIGIN_BITS]
+  }
+
+  get redelivered() {
+    return (this.#flags & REDELIVERED) === 0 ? undefined : true
   }
 
   get channelId() {
@@ -83,8 +101,10 @@ class NotificationEvent {
 
   /** Everything but `raw`, which repeats it, and `channelId`, which is enough to open the channel. */
   toJSON() {
-    const { topicName, version, eventBody, metadata, sequence, receivedAt, origin } = this
-    return { topicName, version, eventBody, metadata, sequence, receivedAt, origin }
+    const { topicName, version, eventBody, metadata, sequence, receivedAt, origin, redelivered } = this
+    const shown = { topicName, version, eventBody, metadata, sequence, receivedAt, origin }
+    if (redelivered) shown.redelivered = true
+    return shown
   }
 
   [inspect.custom](depth, options) {

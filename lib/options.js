@@ -2,6 +2,8 @@
 
 const { abortSignal, choice, group, kind, number, optionalFunction, planned } = require('./check')
 const { isObject, join, refuseUnknown, requireObject, show, wrong } = require('./check')
+const { backfill } = require('./backfill-options')
+const { checkWithJournal, journal, manualAck } = require('./journal-options')
 const { topicNames } = require('./topics')
 
 const HOUR = 3_600_000
@@ -11,7 +13,7 @@ const OPTIONS = {
   region,
   credentials,
   topics: (value, path) => (value === undefined ? [] : topicNames(value, path)),
-  continuity: choice({ of: ['overlap', 'reconnect'], planned: ['standby'], fallback: 'overlap' }),
+  continuity: choice({ of: ['overlap', 'standby', 'reconnect'], fallback: 'overlap' }),
   queue: group({
     maxEvents: number({ min: 1, max: 10_000_000, fallback: 100_000 }),
     maxBytes: number({ min: 1_024, max: 1_073_741_824, fallback: 16_777_216 }),
@@ -31,6 +33,7 @@ const OPTIONS = {
     beforeExpiryMs: number({ min: 0, max: 24 * HOUR }),
     overlapMs: number({ min: 0, max: HOUR, fallback: 5_000 }),
     tokenRenewalFraction: number({ min: 0.1, max: 0.95, integer: false, fallback: 0.8 }),
+    auditMs: number({ min: 0, max: 24 * HOUR, fallback: 300_000 }),
   }),
   delivery: group({
     maxWaitMs: number({ min: 0, max: 60_000, fallback: 0 }),
@@ -38,9 +41,9 @@ const OPTIONS = {
   }),
   logger,
   signal: abortSignal,
-  journal: planned,
-  manualAck: planned,
-  backfill: planned,
+  journal,
+  manualAck,
+  backfill,
   endpoint: planned,
   cursor: planned,
 }
@@ -53,9 +56,18 @@ const OPTIONS = {
 function readOptions(given) {
   requireObject(given, 'options')
   const options = group(OPTIONS)(given, '')
-  const { credentials, logger, signal, delivery, ...core } = options
+  checkWithJournal(options, given)
+  const { credentials, logger, signal, delivery, manualAck, backfill, ...core } = options
   return {
-    core: { ...core, credentials: credentials.core, delivery: { maxWaitMs: delivery.maxWaitMs } },
+    core: {
+      ...core,
+      credentials: credentials.core,
+      delivery: { maxWaitMs: delivery.maxWaitMs },
+      backfill: backfill.core,
+    },
+    journalPath: core.journal?.path,
+    manualAck,
+    backfill: backfill.custom,
     accessToken: credentials.accessToken,
     onRefreshToken: credentials.onRefreshToken,
     requestTimeoutMs: core.network.requestTimeoutMs,

@@ -29,6 +29,7 @@ class Pump {
   #native
   #face
   #maxTurnMs
+  #acks
   #rows = new Float64Array(HEADER + SLICE_EVENTS * COLUMNS)
   #names = []
   #streams = new Set()
@@ -38,15 +39,25 @@ class Pump {
   #next = 0
   #scheduled
   #running = false
+  #afterTurn
+  #limit = Infinity
+  #isPastLimit = false
+  #onDrained
   #stopped = false
   #error
   #holding = false
   #empty = true
 
-  constructor(native, face, maxTurnMs) {
+  constructor(native, face, maxTurnMs, acks) {
     this.#native = native
     this.#face = face
     this.#maxTurnMs = maxTurnMs
+    this.#acks = acks
+  }
+
+  /** What its events are made with. */
+  get names() {
+    return this.#names
   }
 
   /** The bell. */
@@ -72,8 +83,19 @@ class Pump {
   leave(stream, unread) {
     this.#streams.delete(stream)
     // Where others remain they have seen them already: every consumer gets every event.
-    if (!this.isWanted) this.#returned = unread.concat(this.#returned)
+    if (this.isWanted) {
+      this.#acks?.left(stream.pending, this.#streams)
+    } else {
+      this.#acks?.abandoned(stream.pending ?? unread[0]?.sequence)
+      this.#returned = unread.concat(this.#returned)
+    }
     this.more()
+  }
+
+  /** A reader has asked for more. */
+  asked() {
+    this.#acks?.advance(this.#streams)
+    this.#drainOn()
   }
 
   /** Whether somebody is there to receive events. */
@@ -96,14 +118,41 @@ class Pump {
     this.#holding = true
   }
 
-  /** Ends every iterator; what they hold can still be read. Nothing is handed over after this. */
+  /** With a journal: hands over nothing beyond a sequence, and calls once everybody is done with what comes before. */
+  drain(sequence, done) {
+    this.#limit = sequence
+    this.#onDrained = done
+    this.#drainOn()
+  }
+
+  #drainOn() {
+    if (this.#onDrained === undefined || this.#running) return
+    if (this.isWanted && !this.#acks.isDoneWith(this.#limit, this.#isPastLimit, this.#streams)) return
+    const done = this.#onDrained
+    this.#onDrained = undefined
+    done()
+  }
+
+  /** Calls once no listener is at work: now, or after this turn. */
+  afterTurn(call) {
+    if (this.#running) this.#afterTurn = call
+    else call()
+  }
+
+  /**
+   * Ends every iterator; what they hold can still be read, unless there is a journal: it could no longer be acknowledged
+   * there, and would be read twice. Nothing is handed over after this.
+   */
   stop(error) {
     this.#stopped = true
     this.#error = error
     clearImmediate(this.#scheduled)
     const streams = [...this.#streams]
     this.#streams.clear()
-    for (const stream of streams) stream.end(error)
+    for (const stream of streams) {
+      if (this.#acks !== undefined) stream.discard()
+      stream.end(error)
+    }
   }
 
   #turn() {
@@ -114,6 +163,9 @@ class Pump {
       isDone = this.#work(performance.now())
     } finally {
       this.#running = false
+      this.#afterTurn?.()
+      this.#afterTurn = undefined
+      this.#drainOn()
     }
     if (!isDone) this.more()
     else if (!this.#stopped) this.#face.rested()
@@ -129,6 +181,7 @@ class Pump {
       // The native side hands out nothing while a control waits: only silence of both means that nothing is left.
       this.#empty = !hasTaken && !hasHeard && this.#mayTake()
       const isLate = this.#hand(begin)
+      this.#acks?.settle(this.#streams)
       for (const stream of this.#streams) stream.settle()
       if (this.#stopped) return true
       if (isLate) return false
@@ -148,7 +201,7 @@ class Pump {
 
   /** Somebody is there, and no iterator lags behind. */
   #mayTake() {
-    if (this.#holding || !this.isWanted) return false
+    if (this.#holding || this.#isPastLimit || !this.isWanted) return false
     for (const stream of this.#streams) if (!stream.hasRoom) return false
     return true
   }
@@ -168,11 +221,18 @@ class Pump {
     while (!this.#stopped && !this.#holding) {
       const event = this.#shift()
       if (event === undefined) return false
-      for (const stream of this.#streams) stream.push(event)
-      if (!this.#face.emit(event) && this.#streams.size === 0) {
+      if (event.sequence > this.#limit) {
+        this.#isPastLimit = true
         this.#returned.unshift(event)
         return false
       }
+      for (const stream of this.#streams) stream.push(event)
+      const isHeard = this.#face.emit(event)
+      if (!isHeard && this.#streams.size === 0) {
+        this.#returned.unshift(event)
+        return false
+      }
+      this.#acks?.hand(event.sequence, isHeard)
       this.delivered++
       this.latency.record(now - event.receivedAt, now)
       if (--stride > 0) continue

@@ -6,7 +6,8 @@ const ROOM = 256
 /**
  * The events of a client as an asynchronous iterator.
  *
- * A source is `{ enter(stream), leave(stream, unread), more() }`: it offers events with `push` while `hasRoom`.
+ * A source is `{ enter(stream), leave(stream, unread), more(), asked() }`: it offers events with `push` while `hasRoom`,
+ * and hears by `asked` that what was given is done with.
  */
 class EventStream {
   #source
@@ -15,6 +16,8 @@ class EventStream {
   #buffer = []
   #head = 0
   #waiting = []
+  /** The first sequence that was given since `next` was last called. */
+  #given
   #ended = false
   #error
 
@@ -50,6 +53,11 @@ class EventStream {
     return this.#ended
   }
 
+  /** The first sequence that its reader is not done with. */
+  get pending() {
+    return this.#given ?? this.#buffer[this.#head]?.sequence
+  }
+
   /** Takes an event; whoever pushes calls `settle` once it has pushed all it has. */
   push(event) {
     this.#buffer.push(event)
@@ -59,9 +67,15 @@ class EventStream {
   end(error) {
     if (this.#ended) return
     this.#ended = true
+    this.#given = undefined
     this.#error = error
     this.#release()
     this.settle()
+  }
+
+  /** Forgets what is unread. */
+  discard() {
+    this.#buffer.length = this.#head = 0
   }
 
   /** The value for one `next()`, or undefined if there is none yet. */
@@ -71,6 +85,7 @@ class EventStream {
 
   shift() {
     const event = this.#buffer[this.#head]
+    this.#given ??= event.sequence
     this.#buffer[this.#head++] = undefined
     if (this.#head === this.#buffer.length) {
       this.#buffer.length = this.#head = 0
@@ -102,6 +117,10 @@ class EventStream {
   }
 
   next() {
+    if (this.#given !== undefined) {
+      this.#given = undefined
+      if (!this.#ended) this.#source.asked()
+    }
     const promise = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
     this.settle()
     if (!this.#ended && this.length < this.room / 2) this.#source.more()
@@ -127,7 +146,7 @@ class EventStream {
   /** Nobody reads on: what is unread goes back to the source. */
   #leave() {
     const unread = this.#buffer.slice(this.#head)
-    this.#buffer.length = this.#head = 0
+    this.discard()
     if (!this.#ended) this.#source.leave(this, unread)
   }
 

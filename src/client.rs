@@ -107,6 +107,13 @@ impl NativeClient {
         }
     }
 
+    /// Every event up to this sequence is done with: the journal does not deliver it again.
+    #[napi(catch_unwind)]
+    pub fn ack(&self, up_to: f64) -> Result<()> {
+        self.client()?.ack(up_to as u64);
+        Ok(())
+    }
+
     /// Statuses of the wanted topics, as JSON.
     #[napi(catch_unwind)]
     pub fn topics(&self) -> Result<String> {

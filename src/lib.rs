@@ -7,5 +7,6 @@
 mod bell;
 mod client;
 mod error;
+mod journal;
 mod simulator;
 mod topics;

@@ -3,7 +3,9 @@ import {
   ClosedError,
   NotificationClient,
   NotificationError,
+  JournalError,
   topic,
+  type BackfillFunction,
   type ClientStats,
   type Gap,
   type NotificationEvent,
@@ -45,10 +47,38 @@ new NotificationClient({ credentials })
 new NotificationClient({ region })
 // @ts-expect-error unknown names are refused
 new NotificationClient({ region, credentials, heartbeat: { silenceMS: 1 } })
+new NotificationClient({
+  region,
+  credentials,
+  continuity: 'standby',
+  journal: { path: 'x', maxBytes: 1_048_576, maxAgeMs: 0, onFull: 'evictOldest', sync: 'interval', syncIntervalMs: 5 },
+  manualAck: true,
+  rotation: { auditMs: 0 },
+  backfill: true,
+})
+new NotificationClient({
+  region,
+  credentials,
+  backfill: async function* (gap, api) {
+    const { total } = await api.get('/api/v2/conversations', { id: ['a', 'b'], pageSize: 5 })
+    await api.post('/api/v2/analytics/x/query', { interval: `${gap.from}/${gap.to}` })
+    for (const topicName of gap.topics) yield { topicName, eventBody: { total } }
+  },
+})
+const custom: BackfillFunction = function* () {}
+new NotificationClient({ region, credentials, backfill: { recipes: ['presence'], custom, marginMs: 0, latencyMs: 0 } })
+new NotificationClient({ region, credentials, backfill: { recipes: 'all' } })
+
+// @ts-expect-error no such recipe
+new NotificationClient({ region, credentials, backfill: { recipes: ['station'] } })
+// @ts-expect-error an item has a body
+new NotificationClient({ region, credentials, backfill: () => [{ topicName: 'v2.users.u.presence' }] })
+// @ts-expect-error a journal has a path
+new NotificationClient({ region, credentials, journal: {} })
+// @ts-expect-error the queue drops, a journal evicts
+new NotificationClient({ region, credentials, journal: { path: 'x', onFull: 'dropOldest' } })
 // @ts-expect-error not in this version
-new NotificationClient({ region, credentials, continuity: 'standby' })
-// @ts-expect-error not in this version
-new NotificationClient({ region, credentials, journal: { path: 'x' } })
+new NotificationClient({ region, credentials, cursor: { path: 'x' } })
 // @ts-expect-error a secret is a string
 new NotificationClient({ region, credentials: { clientId: 'id', clientSecret: 5 } })
 // @ts-expect-error a provider gives an object
@@ -85,14 +115,29 @@ await client.subscribe(5)
 for await (const event of client.events({ signal: AbortSignal.timeout(1) })) void (event satisfies NotificationEvent)
 for await (const batch of client.batches({ maxEvents: 10, maxWaitMs: 5 })) void (batch satisfies NotificationEvent[])
 
+for await (const event of client.replay({ from: new Date(), to: 5 })) {
+  const again: true | undefined = event.redelivered
+  const origin: 'live' | 'backfill' | 'replay' = event.origin
+  client.ack(event)
+  client.ack(event.sequence)
+  void [again, origin]
+}
+// @ts-expect-error a range begins somewhere
+client.replay({ to: 5 })
+// @ts-expect-error a time is a Date
+client.replay({ from: '2026-01-01' })
+// @ts-expect-error not an event
+client.ack('5')
+
 const stats: ClientStats = client.stats()
+void [stats.journal?.unacknowledged, stats.skew?.p999Ms, stats.channelsInUse, stats.singleSided, stats.auditMismatches]
 void [stats.latency.p99, stats.topics.rejected, client.health().status === 'ok', client.metrics().length]
 const server = await client.serveHealth({ port: 0, host: '127.0.0.1' })
 server.address()
 client.ref().unref()
 await client.close({ drainMs: 10 })
 const disposable: AsyncDisposable = client
-void [disposable, new ClosedError('x') instanceof NotificationError]
+void [disposable, new ClosedError('x') instanceof NotificationError, new JournalError('x').code]
 // @ts-expect-error the state is read only
 client.state = 'closed'
 

@@ -21,9 +21,10 @@ function state({ state, reason, attempt, retryInMs, outageMs, error }) {
   return parts.join(', ')
 }
 
-function gap({ id, from, to, reason, topics, certainty }) {
+function gap({ id, from, to, reason, topics, certainty, backfilled }) {
   const what = `${topics.length} ${topics.length === 1 ? 'topic' : 'topics'}, ${reason}, ${certainty}`
-  return to === null ? `${id} opened: ${what}` : `${id} closed after ${to - from} ms: ${what}`
+  const filled = { no: '', partial: ', filled in part', yes: ', filled' }[backfilled]
+  return to === null ? `${id} opened: ${what}` : `${id} closed after ${to - from} ms: ${what}${filled}`
 }
 
 function topic({ topic, state, reason, missingPermissions }) {

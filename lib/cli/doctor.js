@@ -5,13 +5,15 @@ const { CONNECTION, CONNECTION_HELP, readConnection, readNumber, readTopics } = 
 const { EXIT, exitCodeOf, explain } = require('./exit')
 
 const usage = '[topics…]'
-const options = { ...CONNECTION, seconds: { type: 'string' } }
+const options = { ...CONNECTION, seconds: { type: 'string' }, journal: { type: 'string' } }
 const details = `Goes through a connection stage by stage with a client of its own: options, token, channel, topics, socket (open and
 answering a ping). Stops at the first stage that fails and says what may help. It creates one channel, of the 20 that a
 client may have. Without topics it stops after the token.
 
 ${CONNECTION_HELP}
-  --seconds N         Give up after so long. Default 30`
+  --seconds N         Give up after so long. Default 30
+  --journal FILE      Try this journal, too: writable, on a local disk, not in use. Made if there is none; nothing is
+                      taken from it`
 
 /** Later stages imply earlier ones; each is read from the figures of the client. */
 const STAGES = [
@@ -30,8 +32,13 @@ async function run({ values, positionals, signal, end, env }) {
   const report = reporter(values.json)
   const seconds = readNumber(values, 'seconds', { min: 1, max: 3_600, fallback: 30 })
   const topics = readTopics(values, env, positionals)
-  const client = open({ ...readConnection(values, env), topics, signal }, report)
+  const connection = readConnection(values, env)
+  const client = open({ ...connection, topics, signal }, report)
   if (client === undefined) return report.end(EXIT.usage)
+  if (values.journal !== undefined && !(await tryJournal(connection, values.journal, report))) {
+    await client.close()
+    return report.end(EXIT.usage)
+  }
   setTimeout(end, seconds * 1000).unref()
   try {
     return report.end(await examine(client, topics.length > 0 ? STAGES : STAGES.slice(0, 1), signal, report))
@@ -48,6 +55,18 @@ function open(options, report) {
   } catch (error) {
     report.failed('options', error)
     return undefined
+  }
+}
+
+/** With a client that never connects: the journal of a real one is left as it is. */
+async function tryJournal(connection, path, report) {
+  try {
+    await new NotificationClient({ ...connection, journal: { path } }).close()
+    report.ok('journal', 'writable, local, not in use')
+    return true
+  } catch (error) {
+    report.failed('journal', error)
+    return false
   }
 }
 

@@ -1,33 +1,48 @@
 'use strict'
 
-const { once } = require('node:events')
-
 const { NotificationClient } = require('../client')
 const { CONNECTION, CONNECTION_HELP, readConnection, readNumber, readTopics } = require('./connection')
 const { EXIT, UsageError, exitCodeOf } = require('./exit')
 const { diagnose } = require('./diagnostics')
+const { writeLines } = require('./lines')
 
 const usage = '[topics…]'
-const options = { ...CONNECTION, seconds: { type: 'string' }, raw: { type: 'boolean' } }
+const options = {
+  ...CONNECTION,
+  seconds: { type: 'string' },
+  raw: { type: 'boolean' },
+  journal: { type: 'string' },
+  standby: { type: 'boolean' },
+  backfill: { type: 'boolean' },
+}
 const details = `Events go to stdout, one JSON object a line; what happens to the connection goes to stderr (with --json as JSON, too).
 Ends with SIGINT, SIGTERM, after --seconds, or when retrying cannot help.
 
 ${CONNECTION_HELP}
   --seconds N         End after so long
-  --raw               Print frames as the service sent them`
+  --raw               Print frames as the service sent them
+  --journal FILE      Keep events in a file until their lines have left this process: after a crash they are printed again
+                      (redelivered). See the commands replay and report
+  --standby           Two live channels for each topic: the loss of one costs nothing
+  --backfill          Fill gaps from the REST API, as far as it goes`
+
+/** Longest wait for what has arrived to be printed, once the end has come. */
+const DRAIN_MS = 2_000
 
 async function run({ values, positionals, signal, end, env }) {
   const topics = readTopics(values, env, positionals)
   if (topics.length === 0) throw new UsageError('give at least one topic, as in v2.users.<id>.presence')
   const seconds = readNumber(values, 'seconds', { min: 0, max: 2_000_000, fallback: 0 })
-  const client = new NotificationClient({ ...readConnection(values, env), topics, signal })
+  const client = new NotificationClient({ ...readConnection(values, env), ...readContinuity(values), topics })
+  // What has arrived is printed, and acknowledged if there is a journal.
+  signal.addEventListener('abort', () => client.close({ drainMs: DRAIN_MS }), { once: true })
   if (seconds > 0) setTimeout(end, seconds * 1000).unref()
   diagnose(client, values.json)
   try {
     client.connect()
-    for await (const event of client.events()) {
-      const line = values.raw ? event.raw : JSON.stringify(event)
-      if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+    // Asking for the next batch acknowledges the last, which has been written by then.
+    for await (const batch of client.batches()) {
+      await writeLines(batch.map((event) => (values.raw ? event.raw : JSON.stringify(event))))
     }
     return EXIT.done
   } catch (error) {
@@ -35,6 +50,14 @@ async function run({ values, positionals, signal, end, env }) {
     return exitCodeOf(error)
   } finally {
     await client.close()
+  }
+}
+
+function readContinuity({ journal, standby, backfill }) {
+  return {
+    journal: journal === undefined ? undefined : { path: journal },
+    continuity: standby ? 'standby' : undefined,
+    backfill,
   }
 }
 

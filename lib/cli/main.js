@@ -13,10 +13,9 @@ const COMMANDS = {
   topics: 'Search the list of topics, offline',
   plan: 'Show how topics would be packed into names and channels',
   simulate: 'Run a fake Genesys Cloud on this machine',
-  replay: 'Not in this version',
-  report: 'Not in this version',
+  replay: 'Print the events of a journal once more',
+  report: 'Print the continuity report of a journal: gaps, channels, rotations',
 }
-const PLANNED = ['replay', 'report']
 const COMMON = {
   help: { type: 'boolean', short: 'h' },
   json: { type: 'boolean' },
@@ -47,11 +46,6 @@ async function main(args) {
 async function run(name, args) {
   if (!Object.hasOwn(COMMANDS, name))
     throw new UsageError(`no command "${name}"${didYouMean(name, Object.keys(COMMANDS))}`)
-  if (PLANNED.includes(name)) {
-    if (args.includes('--help')) process.stdout.write(`${NAME} ${name}: not in this version.\n`)
-    else throw new UsageError(`"${name}" is not in this version: it needs a journal, which is planned`)
-    return EXIT.done
-  }
   const command = require(`./${name}`)
   const { values, positionals } = parse(name, command, args)
   if (values.help) {

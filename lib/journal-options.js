@@ -1,0 +1,63 @@
+'use strict'
+
+const { resolve } = require('node:path')
+
+const { choice, group, join, kind, number, show, wrong } = require('./check')
+
+const DAY = 86_400_000
+/** Without `syncIntervalMs`, the most that a power cut may cost with `sync: 'interval'`. */
+const SYNC_INTERVAL_MS = 1_000
+
+const readMembers = group({
+  path: file,
+  maxBytes: number({ min: 1_048_576, max: 1_099_511_627_776, fallback: 1_073_741_824 }),
+  maxAgeMs: number({ min: 0, max: 365 * DAY, fallback: DAY }),
+  onFull: choice({ of: ['pause', 'evictOldest', 'fail'], fallback: 'pause' }),
+  sync: choice({ of: ['always', 'interval'], fallback: 'always' }),
+  syncIntervalMs: number({ min: 1, max: 60_000 }),
+})
+
+/** `journal`: null if there is none. */
+function journal(value, path) {
+  if (value === undefined) return null
+  const read = readMembers(value, path)
+  if (read.sync === 'interval') return { syncIntervalMs: SYNC_INTERVAL_MS, ...read }
+  if (read.syncIntervalMs !== undefined) {
+    throw wrong(join(path, 'syncIntervalMs'), `is of no use without sync: 'interval'; every commit is synced`)
+  }
+  return read
+}
+
+function file(value, path) {
+  if (value === undefined) throw wrong(path, 'is required: the file to keep events in')
+  if (typeof value !== 'string') throw wrong(path, `must be the path of a file, not ${kind(value)}`)
+  if (value === '') throw wrong(path, 'must not be empty')
+  if (value.includes('\0')) throw wrong(path, 'must not hold a zero byte')
+  // Absolute, so that it stays the same file when the program changes its directory.
+  return resolve(value)
+}
+
+function manualAck(value, path) {
+  if (value === undefined) return false
+  if (typeof value !== 'boolean') throw wrong(path, `must be true or false, not ${show(value)}`)
+  return value
+}
+
+/** Refuses what goes against, or is nothing without, a journal. */
+function checkWithJournal({ journal, manualAck }, given) {
+  if (journal === null && manualAck) {
+    throw wrong(
+      'manualAck',
+      'needs a journal, which keeps events until ack(); set journal.path, or leave manualAck out',
+    )
+  }
+  const onFull = given.queue?.onFull
+  if (journal !== null && onFull !== undefined && onFull !== 'pause') {
+    throw wrong(
+      'queue.onFull',
+      `must be 'pause' with a journal, not ${show(onFull)}: events wait there, and journal.onFull says what happens when it is full`,
+    )
+  }
+}
+
+module.exports = { checkWithJournal, journal, manualAck }
