@@ -9,9 +9,13 @@ use common::seeds::{Life, live};
 const SEEDS: u64 = 12;
 
 fn is_caught(fault: Fault, by: &str) {
+    is_caught_in(Life::Days, fault, by);
+}
+
+fn is_caught_in(life: Life, fault: Fault, by: &str) {
     let mut others = Vec::new();
     for seed in 0..SEEDS {
-        match live(seed, Life::Days, Some(fault), false) {
+        match live(seed, life, Some(fault), false) {
             Err(story) if story.contains(by) => return,
             Err(story) => others.push(story.lines().next().unwrap_or_default().to_owned()),
             Ok(_) => {}
@@ -67,4 +71,23 @@ fn what_is_dead_stays_dead() {
 fn a_client_that_does_not_recover_is_caught() {
     is_caught(Fault::NeverOpens, "P6.8");
     is_caught(Fault::TopicLostAfterFailure, "P7.1");
+}
+
+#[test]
+fn a_past_that_is_taken_over_wrongly_is_caught() {
+    is_caught_in(Life::Restarts, Fault::RestoredGapBeginsTooLate, "P2.1");
+    is_caught_in(Life::Restarts, Fault::RestoredGapForgotten, "P2.1");
+    is_caught_in(Life::Restarts, Fault::CoverageForgotten, "P2.1");
+    is_caught_in(Life::Restarts, Fault::GapIdsUsedAgain, "was used again");
+    is_caught_in(Life::Restarts, Fault::MarkRunsAhead, "P2.1");
+}
+
+#[test]
+fn a_week_finds_faults_as_well() {
+    is_caught_in(Life::Week, Fault::GapSwallowed, "P2.1");
+    is_caught_in(Life::Week, Fault::GapBeginsTooLate, "P2.1");
+    is_caught_in(Life::Week, Fault::GapEndsTooEarly, "P2.1");
+    is_caught_in(Life::Week, Fault::GapsMuchTooLong, "P2.2");
+    is_caught_in(Life::Week, Fault::CopyDelivered, "P5.1");
+    is_caught_in(Life::Week, Fault::EventSuppressed, "P2.1");
 }

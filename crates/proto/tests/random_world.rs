@@ -1,7 +1,7 @@
 //! A random world around the machine: it loses, delays, repeats, reorders and forges every kind of reply, for days.
 //!
 //! `WORLD_SEED=17 cargo test -p genesys-notifications-proto --test random_world one_seed` lives one seed again;
-//! with `WORLD_LIFE=minutes` or `WORLD_LIFE=week`, one of those; `WORLD_STEPS=200` shows more of its last steps.
+//! with `WORLD_LIFE=minutes`, `week` or `restarts`, one of those; `WORLD_STEPS=200` shows more of its last steps.
 
 mod common;
 
@@ -28,6 +28,11 @@ fn lives_of_three_days_second_half() {
 #[test]
 fn lives_in_which_days_are_minutes() {
     live_all(1_000..1_040, Life::Minutes);
+}
+
+#[test]
+fn days_in_which_processes_end_and_begin_again() {
+    live_all(0..200, Life::Restarts);
 }
 
 #[test]

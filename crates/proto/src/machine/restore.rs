@@ -19,7 +19,10 @@ impl Machine {
     pub fn restore(&mut self, cx: &mut Context<'_>, past: Past) {
         self.watch_clock(cx.now);
         for gap in &past.gaps {
-            let topics: BTreeSet<TopicId> = self.known(gap);
+            let mut topics = self.known(gap);
+            for part in past.gaps.iter().filter(|part| is_part(part, gap)) {
+                topics.retain(|id| !part.topics.iter().any(|name| name == self.roster.topic(*id).as_str()));
+            }
             let roster = &self.roster;
             let news = self.ledger.restore(gap, topics, |id| roster.is_wanted(*id), cx.now.wall);
             self.notify_gaps(news);
@@ -34,9 +37,9 @@ impl Machine {
     /// The instant before which nothing sent can be missing on any topic that is live, in milliseconds since the epoch:
     /// what a journal has to note, so that the next process knows since when it missed something.
     pub fn sound_until(&self, now: Now) -> u64 {
-        let shards =
-            self.shards.iter().filter(|shard| shard.wanted.iter().any(|id| self.ledger.is_covered(*id)));
-        shards.filter_map(sound_until).min().unwrap_or(now.wall)
+        let is_covered = |id: &TopicId| self.ledger.is_covered(*id);
+        let shards = self.shards.iter().filter(|shard| shard.wanted.iter().any(is_covered));
+        shards.filter_map(|shard| sound_until(shard, is_covered)).min().unwrap_or(now.wall)
     }
 
     fn known(&mut self, gap: &Gap) -> BTreeSet<TopicId> {
@@ -45,12 +48,20 @@ impl Machine {
     }
 }
 
-fn sound_until(shard: &Shard) -> Option<u64> {
-    shard
-        .primary
-        .iter()
-        .filter(|link| link.is_live())
-        .filter_map(Link::open)
-        .map(OpenSocket::sound_until)
-        .max()
+/// A gap that ended for a part of its topics was split (P2.4): the part has an id of its own, the rest kept the old one.
+fn is_part(part: &Gap, whole: &Gap) -> bool {
+    whole.to.is_none()
+        && part.to.is_some()
+        && (part.from, part.reason, part.certainty) == (whole.from, whole.reason, whole.certainty)
+}
+
+/// A topic is sound as long as one link carries it; what not all of them carry is as sound as the least of them.
+fn sound_until(shard: &Shard, is_covered: impl Fn(&TopicId) -> bool) -> Option<u64> {
+    let covered: Vec<TopicId> = shard.wanted.iter().copied().filter(is_covered).collect();
+    let carries_all = |link: &&Link| covered.iter().all(|id| link.carries.contains_key(id));
+    let instants = |links: Vec<&Link>| -> Vec<u64> {
+        links.into_iter().filter_map(Link::open).map(OpenSocket::sound_until).collect()
+    };
+    let whole = instants(shard.carriers().filter(carries_all).collect()).into_iter().max();
+    whole.or_else(|| instants(shard.carriers().collect()).into_iter().min())
 }

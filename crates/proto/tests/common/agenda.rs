@@ -35,6 +35,8 @@ pub(crate) enum Item {
     Resume(SocketId),
     /// The process runs again after a pause.
     Thaw,
+    /// The next process begins.
+    Begin,
     /// An event is published.
     Publish,
     /// An event is published while the world looks closely.
@@ -81,6 +83,17 @@ impl Agenda {
 
     pub(crate) fn next_at(&self) -> Option<u64> {
         self.items.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes out what a process that is no more would have had a part in.
+    pub(crate) fn forget_process(&mut self) -> Vec<Item> {
+        let outlives = |item: &Item| {
+            matches!(item, Item::ChannelEnds(_) | Item::Begin | Item::Publish | Item::Burst | Item::Chaos)
+        };
+        let (left, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.items).into_iter().partition(|(_, item)| outlives(item));
+        self.items = left;
+        gone.into_values().map(|item| *item).collect()
     }
 
     /// Damages the events on their way through this socket.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use genesys_notifications_proto::{ClientState, Effect, Notice, Output, SocketId};
 
 use super::agenda::Item;
+use super::journal::Entry;
 use super::world::World;
 
 impl World {
@@ -101,12 +102,19 @@ impl World {
         match &notice {
             Notice::State(change) => {
                 self.rules.state_changed(change);
+                self.fresh &= change.state != ClientState::Connected;
                 let failed = change.state == ClientState::Failed;
                 assert!(!failed || self.may_fail, "failed, although the credentials are good: {change:?}");
             }
             Notice::Gap(gap) => {
                 let numbers: Vec<u16> = gap.topics.iter().map(|name| self.service.number(name)).collect();
                 assert!(!numbers.is_empty(), "P2.3: a gap of nothing");
+                if let Some(journal) = &mut self.journal {
+                    if let Some(old) = journal.gap(&gap.id) {
+                        assert_eq!(old.from, gap.from, "I4: the id of {old:?} was used again");
+                    }
+                    journal.note(self.clock.truth, Entry::Gap(gap.clone()));
+                }
                 self.truth.gap(gap, &numbers);
             }
             Notice::Topic(status) => {
@@ -116,7 +124,13 @@ impl World {
             Notice::Settled(request) => {
                 assert!(self.unsettled.remove(&request.0), "a request was settled twice");
             }
-            Notice::Error(_) | Notice::Log(_) | Notice::History(_) => {}
+            Notice::History(moment) => {
+                let ended = self.machine.state().is_terminal();
+                if let Some(journal) = self.journal.as_mut().filter(|_| !ended) {
+                    journal.moment(self.clock.truth, moment);
+                }
+            }
+            Notice::Error(_) | Notice::Log(_) => {}
         }
         if self.record.keep {
             self.record.notices.push((self.clock.now().mono, notice));

@@ -1,7 +1,7 @@
 //! Planted faults: each makes the machine seem to break a promise, so that a test can see the assertions bite.
 
 use genesys_notifications_proto::{
-    ClientState, Disposition, Effect, Failure, LinkId, Notice, Operation, Outcome, Output, Reason,
+    ClientState, Disposition, Effect, Failure, LinkId, Notice, Operation, Outcome, Output, Past, Reason,
     StateChange, Ticket, TokenReason, TopicId, Verb,
 };
 
@@ -31,6 +31,11 @@ pub(crate) enum Fault {
     NoBackoff,
     SilenceHidden,
     LinkLeaked,
+    RestoredGapBeginsTooLate,
+    RestoredGapForgotten,
+    CoverageForgotten,
+    GapIdsUsedAgain,
+    MarkRunsAhead,
 }
 
 /// The fault at work.
@@ -164,6 +169,18 @@ impl Sabotage {
             }
         }
         outcome
+    }
+
+    /// What becomes of what the journal knows.
+    pub(crate) fn past(&mut self, mut past: Past) -> Past {
+        match self.fault {
+            Some(Fault::RestoredGapBeginsTooLate) => past.sound_until += 60_000,
+            Some(Fault::RestoredGapForgotten) => past.gaps.retain(|gap| gap.to.is_some()),
+            Some(Fault::CoverageForgotten) => past.covered.clear(),
+            Some(Fault::GapIdsUsedAgain) => past.gaps.clear(),
+            _ => {}
+        }
+        past
     }
 
     /// What becomes of an event.

@@ -20,6 +20,8 @@ pub(crate) enum Life {
     Minutes,
     /// A week as most weeks are.
     Week,
+    /// A day of storms in which processes end and begin again.
+    Restarts,
 }
 
 impl Life {
@@ -28,6 +30,7 @@ impl Life {
         match std::env::var("WORLD_LIFE").as_deref() {
             Ok("minutes") => Self::Minutes,
             Ok("week") => Self::Week,
+            Ok("restarts") => Self::Restarts,
             _ => Self::Days,
         }
     }
@@ -42,7 +45,11 @@ pub(crate) fn live(seed: u64, life: Life, fault: Option<Fault>, trace: bool) -> 
         Life::Days => (world(seed, false, fault), 3 * DAY),
         Life::Minutes => (world(seed, true, fault), 3 * DAY / 100),
         Life::Week => (week::world(seed, fault), 7 * DAY),
+        Life::Restarts => (world(seed, false, fault), DAY),
     };
+    if life == Life::Restarts {
+        world.keep_journal();
+    }
     world.trace = trace.then(Default::default);
     match catch_unwind(AssertUnwindSafe(|| run(&mut world, end))) {
         Ok(()) => Ok(world),
@@ -68,6 +75,9 @@ pub(crate) fn live_all(seeds: impl Iterator<Item = u64>, life: Life) {
 
 fn run(world: &mut World, end: u64) {
     world.run_to(end);
+    while world.is_down() {
+        world.step();
+    }
     let wall = world.clock.now().wall;
     // A socket costs a ping, a pong and a heartbeat each half minute; storms cost more, but not for long.
     let calls = world.calls * 1_000 * world.weather.scale / 100 / end;

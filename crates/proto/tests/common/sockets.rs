@@ -7,6 +7,7 @@ use genesys_notifications_proto::{
 };
 
 use super::agenda::{Cargo, Item};
+use super::restart::body_text;
 use super::world::World;
 
 impl World {
@@ -82,8 +83,9 @@ impl World {
 
     pub(crate) fn read_event(&mut self, socket: SocketId, link: LinkId, event: u32) {
         let (topic, body) = self.truth.topic_and_body(event);
-        self.truth.seen(event, link);
-        let body = format!("{{\"n\":{body}}}");
+        // The next process counts its links from one again.
+        self.truth.seen(event, LinkId(link.0 + self.lives * 1_000_000));
+        let body = body_text(body);
         let name = std::mem::take(&mut self.service.names[usize::from(topic)]);
         let envelope = Envelope { topic: Cow::Borrowed(&name), body: &body, version: None, metadata: None };
         self.calls += 1;
@@ -114,13 +116,14 @@ impl World {
         if self.record.keep {
             self.record.delivered.push((self.clock.now().mono, topic));
         }
-        self.truth.delivered(event);
-        self.truth.copy_ended(event);
+        self.received(event);
     }
 
     /// A frame nobody will read.
     pub(crate) fn lose(&mut self, item: &Item) {
-        if let Item::Read(_, Cargo::Event(event) | Cargo::Damaged(event)) = item {
+        if let Item::Read(_, Cargo::Event(event) | Cargo::Damaged(event))
+        | Item::Arrive(_, Cargo::Event(event) | Cargo::Damaged(event)) = item
+        {
             self.truth.copy_ended(*event);
         }
     }

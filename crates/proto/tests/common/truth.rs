@@ -70,6 +70,8 @@ pub(crate) struct Truth {
     gap_ids: BTreeMap<String, u64>,
     /// Stretches of the wall clock that never were: it was set forward.
     pub(crate) unreal: Vec<(u64, u64)>,
+    /// The closed gaps that the journal kept when a process ended.
+    kept: BTreeSet<(u64, u64)>,
     /// Topics of which held events were released during this call of the machine.
     released: BTreeSet<u16>,
 }
@@ -196,6 +198,15 @@ impl Truth {
         }
     }
 
+    /// It was read, but a crash came before its commit. Alone it is missed; among events of one body nothing can be said.
+    pub(crate) fn lost_by_crash(&mut self, event: u32) {
+        let body = self.events.get(&event).and_then(|event| self.bodies.get_mut(&event.body));
+        if let Some(body) = body {
+            body.owed = false;
+        }
+        self.copy_ended(event);
+    }
+
     /// One copy is accounted for: delivered, dropped or lost.
     pub(crate) fn copy_ended(&mut self, number: u32) {
         let Some(event) = self.events.get_mut(&number) else { return };
@@ -279,6 +290,26 @@ impl Truth {
                     }
                 }
             }
+        }
+    }
+
+    /// A process has ended. What counts from now on is what its journal holds; the next one tells of it again.
+    pub(crate) fn process_ended(&mut self, gaps: &BTreeMap<u64, Gap>, was_covered: impl Fn(u16) -> bool) {
+        self.gap_ids.clear();
+        for (number, topic) in self.topics.iter_mut().enumerate() {
+            topic.open_gap = None;
+            topic.status = None;
+            if topic.live_since.is_some() && !was_covered(number as u16) {
+                // The journal never learned that it was live.
+                (topic.live_since, topic.dark_since) = (None, None);
+                topic.epoch += 1;
+                topic.missing.clear();
+                topic.gaps.clear();
+            }
+        }
+        self.kept = gaps.values().filter_map(|gap| gap.to.map(|to| (gap.from, to))).collect();
+        for topic in &mut self.topics {
+            topic.gaps.retain(|gap| self.kept.contains(gap));
         }
     }
 

@@ -151,12 +151,17 @@ fn tick(world: &mut World) {
     }
     let scale = world.weather.scale;
     let ms = |ms: u64| (ms * scale / 100).max(1);
+    if world.is_down() {
+        return world.agenda.plan(now + MINUTE, Item::Chaos);
+    }
     if now >= world.weather.until {
         turn(world);
     }
     let pause = match world.weather.phase {
         Phase::Calm => {
-            if world.dice.up_to(1) == 0 {
+            if world.journal.is_some() && world.dice.up_to(3) == 0 {
+                restart(world);
+            } else if world.dice.up_to(1) == 0 {
                 incident(world, true);
             } else {
                 whim(world);
@@ -165,6 +170,7 @@ fn tick(world: &mut World) {
         }
         Phase::Storm => {
             match world.dice.up_to(9) {
+                0 | 1 if world.journal.is_some() => restart(world),
                 0..=5 => incident(world, false),
                 6 | 7 => misfortune(world),
                 _ => whim(world),
@@ -222,6 +228,13 @@ fn turn(world: &mut World) {
 fn throttled_lately(world: &World, after: u64) -> bool {
     let last = world.rules.floors().into_iter().max().unwrap_or(0);
     world.clock.now().mono < last + world.manners.longest_wait_ms / 4 + after
+}
+
+/// A process ends; the next one begins at once, or hours later.
+fn restart(world: &mut World) {
+    let down = [100, 10_000, 10 * MINUTE, 3 * HOUR][world.dice.up_to(3) as usize];
+    let (down, killed) = (world.dice.up_to(down), world.dice.up_to(3) > 0);
+    world.restart(down, killed);
 }
 
 /// Something breaks once.
@@ -341,6 +354,7 @@ fn misfortune(world: &mut World) {
         4 => {
             world.revoke_newest(false);
         }
+        5 if world.fresh => {}
         5 => {
             let topic = world.dice.up_to(NAMES.len() as u64 - 1) as u16;
             if !world.service.forbidden.remove(&topic) {
@@ -364,6 +378,9 @@ fn misfortune(world: &mut World) {
 
 /// The user wants something.
 fn whim(world: &mut World) {
+    if world.fresh {
+        return;
+    }
     let first = world.dice.up_to(NAMES.len() as u64 - 1) as usize;
     let last = (first + world.dice.up_to(3) as usize).min(NAMES.len() - 1);
     let names = &NAMES[first..=last];

@@ -9,6 +9,7 @@ use genesys_notifications_proto::{
 
 use super::agenda::{Agenda, Cargo, Item};
 use super::clock::Clock;
+use super::journal::Journal;
 use super::manners::Manners;
 use super::record::Record;
 use super::rules::{Bounds, Rules};
@@ -29,7 +30,15 @@ pub(crate) struct Acked {
 
 /// Everything.
 pub(crate) struct World {
+    pub(crate) config: Config,
     pub(crate) machine: Machine,
+    pub(crate) journal: Option<Journal>,
+    /// No process runs.
+    pub(crate) down: bool,
+    /// This process has not been connected yet: if every topic is refused, it fails (S4).
+    pub(crate) fresh: bool,
+    /// Processes that have ended.
+    pub(crate) lives: u32,
     pub(crate) governor: Governor,
     pub(crate) governor_config: GovernorConfig,
     pub(crate) jitter: SplitMix,
@@ -91,7 +100,12 @@ impl World {
         let bounds = Bounds { window_ms: 60_000, tokens: 40, creations: 100, subscriptions: 300, opens: 300 };
         Self {
             silence_ms: config.heartbeat.silence_ms,
-            machine: Machine::new(config),
+            machine: Machine::new(config.clone()),
+            config,
+            journal: None,
+            down: false,
+            fresh: false,
+            lives: 0,
             governor: Governor::new(governor.clone()),
             governor_config: governor.clone(),
             jitter: SplitMix::new(seed ^ 0x5eed),
@@ -186,6 +200,7 @@ impl World {
             }
             (_, None) => return false,
         }
+        self.journal_works();
         true
     }
 
@@ -314,6 +329,7 @@ impl World {
             Item::Publish => self.publish_next(),
             Item::Burst => self.burst(),
             Item::Thaw => self.thaw(),
+            Item::Begin => self.begin(),
             Item::Chaos => {
                 self.ticks += 1;
                 if let Some(chaos) = self.chaos {
