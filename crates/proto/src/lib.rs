@@ -4,6 +4,8 @@
 //! [`Machine::poll_timeout`], and a fifth for the hot path, [`Machine::frame`]. Change once, drain every output, then
 //! wait until the next deadline. Time and randomness are arguments; nothing here performs I/O.
 
+pub mod backfill;
+
 mod backoff;
 mod config;
 mod decision;
