@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::backoff::Retry;
 use crate::io::{Generation, LinkId, Rejection, SocketId, Ticket, TopicId, Verb};
 use crate::liveness::OpenSocket;
+use crate::notice::Reason;
 use crate::time::Now;
 
 /// One use of a channel.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) id: LinkId,
+    pub(crate) shard: u16,
     pub(crate) creating: Option<Ticket>,
     pub(crate) channel: Option<Channel>,
     pub(crate) socket: Socket,
@@ -20,12 +22,21 @@ pub(crate) struct Link {
     pub(crate) joined_at: Option<u64>,
     /// Since when it is proven alive.
     pub(crate) live_since: Option<u64>,
-    /// When it was last proven to carry what is confirmed, by the wall clock.
-    pub(crate) carries_since: u64,
+    /// Since when it is proven to carry each topic, without a break, by the wall clock.
+    pub(crate) carries: BTreeMap<TopicId, u64>,
+    /// It is to be replaced, and why: without waiting for its turn.
+    pub(crate) doomed: Option<Reason>,
     /// Times its channel was opened again after having been live.
     pub(crate) reopened: u32,
     /// Failed openings in a row.
     pub(crate) failed_opens: u32,
+}
+
+/// A link in the continuity report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who {
+    pub(crate) link: u32,
+    pub(crate) shard: u16,
 }
 
 /// The server's object.
@@ -99,19 +110,26 @@ pub(crate) struct BatchEntry {
 }
 
 impl Link {
-    pub(crate) fn new(id: LinkId) -> Self {
+    pub(crate) fn new(id: LinkId, shard: u16) -> Self {
         Self {
             id,
+            shard,
             creating: None,
             channel: None,
             socket: Socket::Closed,
             subscriptions: Subscriptions::default(),
             joined_at: None,
             live_since: None,
-            carries_since: 0,
+            carries: BTreeMap::new(),
+            doomed: None,
             reopened: 0,
             failed_opens: 0,
         }
+    }
+
+    /// How the continuity report names it; nothing while it has no channel.
+    pub(crate) fn who(&self) -> Option<Who> {
+        self.channel.as_ref().map(|_| Who { link: self.id.0, shard: self.shard })
     }
 
     pub(crate) fn open(&self) -> Option<&OpenSocket> {
@@ -153,6 +171,22 @@ impl Link {
     pub(crate) fn socket_ended(&mut self) {
         self.socket = Socket::Closed;
         self.live_since = None;
+        self.joined_at = None;
+        self.carries.clear();
         self.subscriptions.proven = 0;
+    }
+
+    /// Everything confirmed is proven now.
+    pub(crate) fn carries_all(&mut self, wall: u64) {
+        let confirmed = &self.subscriptions.confirmed;
+        self.carries.retain(|id, _| confirmed.contains(id));
+        for id in confirmed {
+            self.carries.entry(*id).or_insert(wall);
+        }
+    }
+
+    /// Whether it was proven to carry the topic then already.
+    pub(crate) fn carried(&self, topic: TopicId, wall: u64) -> bool {
+        self.carries.get(&topic).is_some_and(|since| *since <= wall)
     }
 }

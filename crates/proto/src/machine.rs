@@ -3,6 +3,7 @@
 //! It is level-triggered: every input changes the least it can, then one pass over everything starts what is due and
 //! notes the next deadline. Nothing is started twice, because what was started is part of the state.
 
+mod carry;
 mod drive;
 mod frames;
 mod handover;
@@ -10,6 +11,8 @@ mod history;
 mod loss;
 mod restore;
 mod results;
+mod rotation;
+mod standby;
 mod stats;
 mod status;
 mod subscribe;
@@ -25,7 +28,8 @@ use crate::io::{
 };
 use crate::link::Link;
 use crate::notice::{
-    Backfilled, Certainty, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason, TopicStatus,
+    Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason,
+    TopicStatus,
 };
 use crate::random::Random;
 use crate::roster::{Roster, ShardIndex};
@@ -239,19 +243,17 @@ impl Machine {
         for ticket in std::mem::take(&mut self.operations).into_keys() {
             self.outbox.push_back(Output::Cancel(ticket));
         }
-        for shard in &mut self.shards {
-            let links = shard.primary.take().into_iter().chain(shard.successor.take());
-            let links: Vec<Link> = links.chain(shard.draining.drain(..).map(|drain| drain.link)).collect();
-            for link in links {
-                if let Some(open) = link.open() {
-                    self.outbox.push_back(Output::Release(open.id));
-                    self.outbox.push_back(match close_code {
-                        Some(code) => Output::CloseSocket(open.id, code),
-                        None => Output::DropSocket(open.id),
-                    });
-                }
-                self.outbox.push_back(Output::ForgetLink(link.id));
+        let links: Vec<Link> = self.shards.iter_mut().flat_map(Shard::take_links).collect();
+        for link in links {
+            if let Some(open) = link.open() {
+                self.outbox.push_back(Output::Release(open.id));
+                self.outbox.push_back(match close_code {
+                    Some(code) => Output::CloseSocket(open.id, code),
+                    None => Output::DropSocket(open.id),
+                });
             }
+            self.stage(link.who(), ChannelStage::Ended, None);
+            self.outbox.push_back(Output::ForgetLink(link.id));
         }
         for waiter in std::mem::take(&mut self.waiters) {
             self.outbox.push_back(Output::Notify(Notice::Settled(waiter.request)));
@@ -315,13 +317,14 @@ impl Machine {
         for ticket in tickets {
             self.cancel(ticket);
         }
+        self.stage(link.who(), ChannelStage::Ended, None);
         self.outbox.push_back(Output::ForgetLink(link.id));
         self.dirty = true;
     }
 
-    fn new_link(&mut self) -> Link {
+    fn new_link(&mut self, index: ShardIndex) -> Link {
         self.last_link += 1;
-        Link::new(LinkId(self.last_link))
+        Link::new(LinkId(self.last_link), index as u16)
     }
 
     fn wake_at(&mut self, at: u64) {
@@ -394,8 +397,7 @@ impl Machine {
         self.counts.clock_jumps += 1;
         let heartbeat = self.config.heartbeat.clone();
         for shard in &mut self.shards {
-            let links = shard.primary.iter_mut().chain(shard.successor.iter_mut());
-            for open in links.filter_map(Link::open_mut) {
+            for open in shard.links_in_use_mut().filter_map(|(_, link)| link.open_mut()) {
                 open.doubt(now, &heartbeat);
             }
         }

@@ -1,6 +1,7 @@
-//! Up to 1,000 topics and the links that carry them: one in use, perhaps its successor, perhaps some draining.
+//! Up to 1,000 topics and the links that carry them: one in use, perhaps one that stands by, perhaps a successor of
+//! either, perhaps some draining.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backoff::Retry;
 use crate::dedup::Window;
@@ -13,6 +14,9 @@ use crate::notice::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Primary,
+    /// Live, with the same topics: carries on if the one in use is lost.
+    Standby,
+    /// Being built.
     Successor,
     Draining,
 }
@@ -26,16 +30,21 @@ pub(crate) struct Shard {
     /// When the first change was made that no request has carried yet, and the last one.
     pub(crate) changed: Option<(u64, u64)>,
     pub(crate) primary: Option<Link>,
+    pub(crate) standby: Option<Link>,
     pub(crate) successor: Option<Link>,
+    /// What the successor is built for.
+    pub(crate) purpose: Option<Purpose>,
     pub(crate) draining: Vec<Drain>,
     /// Creating and opening the link in use.
     pub(crate) retry: Retry,
     /// Building a successor.
     pub(crate) rotation_retry: Retry,
-    /// The successor waits for a sign that the link in use was alive until then.
+    /// The successor waits for a sign that the live links were alive until then.
     pub(crate) handing_over: bool,
-    /// A rotation asked for by the user or by the service.
-    pub(crate) rotate_for: Option<Reason>,
+    /// What the live link that was lost last had carried.
+    pub(crate) fallen: Option<Fallen>,
+    /// The last time a link showed that it survived a pause.
+    pub(crate) paused_until: u64,
     /// When links made with an older token are replaced; spread over the shards.
     pub(crate) token_rotation_at: u64,
     pub(crate) was_live: bool,
@@ -45,6 +54,25 @@ pub(crate) struct Shard {
     pub(crate) copies: Option<Window>,
     pub(crate) copies_until: u64,
     pub(crate) blemish: Option<Blemish>,
+}
+
+/// What a successor is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A link is replaced, one shard after the other: its channel or token comes to its end.
+    Planned(Reason),
+    /// A link is replaced at once.
+    Forced(Reason),
+    /// There is no link that stands by.
+    Missing,
+}
+
+/// A live link that was lost while another one carried on: what it brought until then is not missing, whatever becomes
+/// known of the other.
+#[derive(Debug)]
+pub(crate) struct Fallen {
+    pub(crate) sound_until: u64,
+    pub(crate) carried: BTreeMap<TopicId, u64>,
 }
 
 /// A link on its way out: its stream is drained, then it is closed, then its subscriptions are deleted.
@@ -77,12 +105,15 @@ impl Shard {
             revision: 0,
             changed: None,
             primary: None,
+            standby: None,
             successor: None,
+            purpose: None,
             draining: Vec::new(),
             retry: Retry::default(),
             rotation_retry: Retry::default(),
             handing_over: false,
-            rotate_for: None,
+            fallen: None,
+            paused_until: 0,
             token_rotation_at: 0,
             was_live: false,
             trouble: None,
@@ -98,14 +129,16 @@ impl Shard {
 
     pub(crate) fn links(&self) -> impl Iterator<Item = (Role, &Link)> {
         let primary = self.primary.iter().map(|link| (Role::Primary, link));
+        let standby = self.standby.iter().map(|link| (Role::Standby, link));
         let successor = self.successor.iter().map(|link| (Role::Successor, link));
         let draining = self.draining.iter().map(|drain| (Role::Draining, &drain.link));
-        primary.chain(successor).chain(draining)
+        primary.chain(standby).chain(successor).chain(draining)
     }
 
     pub(crate) fn link(&self, role: Role) -> Option<&Link> {
         match role {
             Role::Primary => self.primary.as_ref(),
+            Role::Standby => self.standby.as_ref(),
             Role::Successor => self.successor.as_ref(),
             Role::Draining => None,
         }
@@ -114,6 +147,7 @@ impl Shard {
     pub(crate) fn link_mut(&mut self, role: Role) -> Option<&mut Link> {
         match role {
             Role::Primary => self.primary.as_mut(),
+            Role::Standby => self.standby.as_mut(),
             Role::Successor => self.successor.as_mut(),
             Role::Draining => None,
         }
@@ -121,9 +155,27 @@ impl Shard {
 
     pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = (Role, &mut Link)> {
         let primary = self.primary.iter_mut().map(|link| (Role::Primary, link));
+        let standby = self.standby.iter_mut().map(|link| (Role::Standby, link));
         let successor = self.successor.iter_mut().map(|link| (Role::Successor, link));
         let draining = self.draining.iter_mut().map(|drain| (Role::Draining, &mut drain.link));
-        primary.chain(successor).chain(draining)
+        primary.chain(standby).chain(successor).chain(draining)
+    }
+
+    /// The live links whose topics count as covered: the one in use and the one that stands by.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = &Link> {
+        self.primary.iter().chain(&self.standby).filter(|link| link.is_live())
+    }
+
+    /// Every link but those that drain.
+    pub(crate) fn links_in_use_mut(&mut self) -> impl Iterator<Item = (Role, &mut Link)> {
+        self.links_mut().filter(|(role, _)| *role != Role::Draining)
+    }
+
+    /// Every link, taken out.
+    pub(crate) fn take_links(&mut self) -> Vec<Link> {
+        self.purpose = None;
+        let links = [self.primary.take(), self.standby.take(), self.successor.take()].into_iter().flatten();
+        links.chain(self.draining.drain(..).map(|drain| drain.link)).collect()
     }
 
     pub(crate) fn by_id(&mut self, id: LinkId) -> Option<(Role, &mut Link)> {

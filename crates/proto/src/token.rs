@@ -92,8 +92,8 @@ impl Tokens {
         expires_in_ms: Option<u64>,
         config: &Config,
         random: &mut dyn Random,
-    ) {
-        let Some(generation) = self.request.take() else { return };
+    ) -> Option<Generation> {
+        let generation = self.request.take()?;
         let life = expires_in_ms.unwrap_or(DEFAULT_LIFE_MS).max(1);
         let early = random.up_to((life as f64 * JITTER_FRACTION) as u64);
         let renew_in = ((life as f64 * config.rotation.token_renewal_fraction) as u64).saturating_sub(early);
@@ -105,6 +105,7 @@ impl Tokens {
             self.retry.reset();
         }
         self.rejected = false;
+        Some(generation)
     }
 
     pub(crate) fn request_failed(
@@ -133,6 +134,12 @@ impl Tokens {
 
     pub(crate) fn current_ends_at(&self) -> Option<u64> {
         self.current.map(|held| held.ends_at)
+    }
+
+    /// When a token ends; nothing if it is forgotten: it was refused, or replaced twice.
+    pub(crate) fn ends_at(&self, generation: Generation) -> Option<u64> {
+        let held = [self.previous, self.current].into_iter().flatten();
+        held.filter(|held| held.generation == generation).map(|held| held.ends_at).next()
     }
 
     /// The token to use for a channel that was made with `owner`: its owner while that lives, else the newest. Whether

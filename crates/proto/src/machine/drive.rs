@@ -4,7 +4,7 @@ use crate::config::Continuity;
 use crate::io::{Effect, Output, SocketId, Verb};
 use crate::link::{Link, Socket};
 use crate::liveness::Pulse;
-use crate::notice::{ClientState, Reason};
+use crate::notice::ClientState;
 use crate::roster::ShardIndex;
 use crate::shard::{Role, Shard};
 use crate::throttle::Door;
@@ -64,10 +64,11 @@ impl Machine {
             return self.retire_shard(index);
         }
         if self.shards[index].primary.is_none() {
-            let link = self.new_link();
+            let link = self.new_link(index);
             self.shards[index].primary = Some(link);
         }
         self.drive_link(cx, index, Role::Primary);
+        self.drive_link(cx, index, Role::Standby);
         self.drive_rotation(cx, index);
         self.drive_link(cx, index, Role::Successor);
         self.drive_handover(cx, index);
@@ -86,10 +87,9 @@ impl Machine {
         if shard.links().next().is_none() {
             return;
         }
-        let revision = shard.revision;
-        let old = std::mem::replace(shard, Shard { revision: revision + 1, ..Shard::new() });
-        let draining = old.draining.into_iter().map(|drain| drain.link);
-        for link in old.primary.into_iter().chain(old.successor).chain(draining) {
+        let links = shard.take_links();
+        *shard = Shard { revision: shard.revision + 1, ..Shard::new() };
+        for link in links {
             self.discard(link);
         }
     }
@@ -117,7 +117,7 @@ impl Machine {
     }
 
     fn replace(&mut self, index: ShardIndex, role: Role) -> Link {
-        let fresh = self.new_link();
+        let fresh = self.new_link(index);
         let link = self.shards[index].link_mut(role).expect("the caller has just looked at it");
         std::mem::replace(link, fresh)
     }
@@ -153,21 +153,26 @@ impl Machine {
         self.last_socket += 1;
         let socket = SocketId(self.last_socket);
         let ticket = self.start(now, What::Open(index, link, socket), Effect::OpenSocket { link, socket });
+        let mut is_reopened = false;
         if let Some(link) = self.shards[index].link_mut(role) {
             link.socket = Socket::Opening { id: socket, ticket };
+            is_reopened = link.subscriptions.confirmations > 0;
+        }
+        if is_reopened {
+            self.joins(index, role, now);
         }
     }
 
     fn may_attempt(&mut self, index: ShardIndex, role: Role, door: Door, now: u64) -> bool {
         let backoff_ends = match role {
-            Role::Successor => self.shards[index].rotation_retry.at,
-            Role::Primary | Role::Draining => self.shards[index].retry.at,
+            Role::Primary => self.shards[index].retry.at,
+            Role::Standby | Role::Successor | Role::Draining => self.shards[index].rotation_retry.at,
         };
         let at = backoff_ends.max(self.throttle.opens_at(door));
         match role {
             _ if at <= now => return true,
             Role::Primary => self.attempt_at(at),
-            Role::Successor | Role::Draining => self.wake_at(at),
+            Role::Standby | Role::Successor | Role::Draining => self.wake_at(at),
         }
         false
     }
@@ -200,41 +205,6 @@ impl Machine {
                 Pulse::Jumped => return self.lost(cx, index, role, Loss::clock_jump()),
             }
         }
-    }
-
-    fn drive_rotation(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
-        let now = cx.now.mono;
-        if self.shards[index].successor.is_some() || !self.shards[index].is_live() {
-            return;
-        }
-        let Some(reason) = self.rotation_due(index, now) else { return };
-        let retry_at = self.shards[index].rotation_retry.at;
-        if retry_at > now {
-            return self.wake_at(retry_at);
-        }
-        let link = self.new_link();
-        self.log("info", format!("shard {index}: replacing its channel ({reason:?}), overlapped"));
-        self.shards[index].successor = Some(link);
-    }
-
-    fn rotation_due(&mut self, index: ShardIndex, now: u64) -> Option<Reason> {
-        let shard = &self.shards[index];
-        if let Some(reason) = shard.rotate_for {
-            return Some(reason);
-        }
-        let channel = shard.primary.as_ref()?.channel.as_ref()?;
-        let (rotate_at, owner, token_at) = (channel.rotate_at, channel.owner, shard.token_rotation_at);
-        if now >= rotate_at {
-            return Some(Reason::ChannelExpiring);
-        }
-        self.wake_at(rotate_at);
-        if self.tokens.current(now).is_some_and(|current| current > owner) {
-            if now >= token_at {
-                return Some(Reason::TokenRenewed);
-            }
-            self.wake_at(token_at);
-        }
-        None
     }
 
     fn drive_draining(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
@@ -292,7 +262,7 @@ impl Machine {
             return false;
         };
         let Some(generation) = self.tokens.for_channel(channel.owner, now) else { return false };
-        if self.throttle.opens_at(Door::Api) > now || cx.governor.call(now).is_err() {
+        if self.throttle.opens_at(Door::Api) > now || cx.governor.call_spare(now).is_err() {
             return false;
         }
         let effect = Effect::Subscribe { link: id, generation, verb: Verb::Clear, topics: Vec::new() };
@@ -308,7 +278,7 @@ impl Machine {
         if shard.copies.is_none() {
             return;
         }
-        if shard.successor.is_some() || !shard.draining.is_empty() {
+        if shard.standby.is_some() || shard.successor.is_some() || !shard.draining.is_empty() {
             shard.copies_until = now + window;
         } else if shard.reads_late() {
             shard.copies_until = now + window;

@@ -67,6 +67,11 @@ impl Machine {
         let Some((from, to)) = link.open_mut().and_then(|open| open.heard(cx.now)) else { return };
         if to.saturating_sub(from) > silence && link.is_live() {
             let topics: BTreeSet<TopicId> = link.subscriptions.confirmed.clone();
+            // Told by the first link that survived it; what it missed, another one missed as well.
+            let told_until = std::mem::replace(&mut self.shards[index].paused_until, to);
+            if told_until >= from {
+                return;
+            }
             let record = self.ledger.blemish(topics, from, to, Reason::ClockJump, Certainty::Possible);
             self.notify_gaps(record);
         }
@@ -135,8 +140,10 @@ impl Machine {
         notice: &SystemNotice,
     ) {
         match notice {
-            SystemNotice::SocketClosing if role == Role::Primary => {
-                self.shards[index].rotate_for = Some(Reason::Maintenance);
+            SystemNotice::SocketClosing if matches!(role, Role::Primary | Role::Standby) => {
+                if let Some(link) = self.shards[index].link_mut(role) {
+                    link.doomed = Some(Reason::Maintenance);
+                }
             }
             SystemNotice::TokenRevoked => {
                 let shard = &mut self.shards[index];
@@ -159,24 +166,16 @@ impl Machine {
     }
 
     fn displaced(&mut self, name: &str) {
-        for shard in &mut self.shards {
-            let mut primary_is_gone = false;
-            for (role, link) in shard
-                .primary
-                .iter_mut()
-                .map(|link| (Role::Primary, link))
-                .chain(shard.successor.iter_mut().map(|link| (Role::Successor, link)))
-            {
-                if let Some(channel) = link.channel.as_mut().filter(|channel| channel.name == name) {
-                    channel.gone = true;
-                    primary_is_gone |= role == Role::Primary;
-                    if let Some(open) = link.open_mut() {
-                        open.condemn();
-                    }
-                }
+        for (role, link) in self.shards.iter_mut().flat_map(|shard| shard.links_in_use_mut()) {
+            let Some(channel) = link.channel.as_mut().filter(|channel| channel.name == name) else {
+                continue;
+            };
+            channel.gone = true;
+            if role != Role::Successor {
+                link.doomed = Some(Reason::ChannelEvicted);
             }
-            if primary_is_gone {
-                shard.rotate_for = Some(Reason::ChannelEvicted);
+            if let Some(open) = link.open_mut() {
+                open.condemn();
             }
         }
     }

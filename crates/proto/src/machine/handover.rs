@@ -5,44 +5,66 @@ use std::collections::BTreeSet;
 use crate::backoff::Retry;
 use crate::io::{Output, TopicId};
 use crate::link::Link;
-use crate::notice::{Certainty, Reason};
+use crate::notice::{Certainty, ChannelStage, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::{Drain, Role};
 
 use super::loss::Loss;
 use super::{Context, Machine};
 
+/// Whether a live link has answered since it was asked.
+enum Life {
+    Shown,
+    Awaited,
+    None(Loss),
+}
+
 impl Machine {
-    /// The successor is proven alive and carries everything. Before it takes over, the link in use must show that it was
-    /// alive until then, or what it missed would be told after later events.
+    /// The successor is proven alive and carries everything. Before it takes over or stands by, the live links must show
+    /// that they were alive until then, or what they missed would be told after later events.
     pub(super) fn drive_handover(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
-        let (now, pong_timeout) = (cx.now.mono, self.config.heartbeat.pong_timeout_ms);
         let shard = &mut self.shards[index];
         let is_ready = shard.successor.as_ref().is_some_and(|link| {
             link.is_live() && !link.awaits_proof() && link.subscriptions.synced == Some(shard.revision)
         });
+        let is_asked = std::mem::replace(&mut shard.handing_over, is_ready);
         if !is_ready {
-            shard.handing_over = false;
             return;
         }
-        let Some(open) = shard.primary.as_mut().filter(|link| link.is_live()).and_then(Link::open_mut) else {
-            return self.promote(cx, index);
-        };
-        if open.is_condemned() {
-            return self.lost(cx, index, Role::Primary, Loss::evicted());
+        let mut all_alive = true;
+        for role in [Role::Primary, Role::Standby] {
+            match self.shows_life(cx, index, role, is_asked) {
+                Life::Shown => {}
+                Life::Awaited => all_alive = false,
+                Life::None(loss) => return self.lost(cx, index, role, loss),
+            }
         }
-        if !shard.handing_over {
-            shard.handing_over = true;
+        match all_alive {
+            false => {}
+            true if self.has_standby() && self.shards[index].is_live() => self.stand_by(cx, index),
+            true => self.promote(cx, index),
+        }
+    }
+
+    fn shows_life(&mut self, cx: &Context<'_>, index: ShardIndex, role: Role, is_asked: bool) -> Life {
+        let (now, pong_timeout) = (cx.now.mono, self.config.heartbeat.pong_timeout_ms);
+        let link = self.shards[index].link_mut(role).filter(|link| link.is_live());
+        let Some(open) = link.and_then(Link::open_mut) else { return Life::Shown };
+        if open.is_condemned() {
+            return Life::None(Loss::evicted());
+        }
+        if !is_asked {
             open.read_late();
         }
         match open.asked() {
-            _ if !open.reads_late() => self.promote(cx, index),
+            _ if !open.reads_late() => return Life::Shown,
             _ if open.paused => {}
             // The next pass asks.
             None => self.dirty = true,
             Some(asked) if now < asked + pong_timeout => self.wake_at(asked + pong_timeout),
-            Some(_) => self.lost(cx, index, Role::Primary, Loss::silent(&self.config.heartbeat.clone())),
+            Some(_) => return Life::None(Loss::silent(&self.config.heartbeat)),
         }
+        Life::Awaited
     }
 
     /// It takes over, the old link drains.
@@ -50,13 +72,15 @@ impl Machine {
         let shard = &mut self.shards[index];
         let Some(successor) = shard.successor.take() else { return };
         let confirmed = successor.subscriptions.confirmed.clone();
-        let socket = successor.open().map(|open| open.id);
-        shard.rotate_for = None;
+        let (socket, who, id) = (successor.open().map(|open| open.id), successor.who(), successor.id);
+        let purpose = shard.purpose.take();
         shard.rotation_retry = Retry::default();
         shard.handing_over = false;
         let old = shard.primary.replace(successor);
         self.counts.rotations += 1;
+        self.stage(who, ChannelStage::Primary, None);
         if let Some(old) = &old {
+            self.moment_of_rotation(index, old.id, id, purpose);
             self.doubt_list(old, cx.now.wall);
         }
         self.cover(index, &confirmed, cx.now.wall);
@@ -71,10 +95,12 @@ impl Machine {
             Some(old) => self.discard(old),
             None => {}
         }
+        self.dirty = true;
         self.log("info", format!("shard {index}: the new channel has taken over"));
     }
 
-    fn drain(&mut self, now: u64, index: ShardIndex, mut link: Link) {
+    pub(super) fn drain(&mut self, now: u64, index: ShardIndex, mut link: Link) {
+        self.stage(link.who(), ChannelStage::Draining, None);
         self.outbox.extend(link.open().map(|open| Output::Release(open.id)));
         if let Some(request) = link.subscriptions.in_flight.take() {
             self.cancel(request.ticket);
@@ -87,52 +113,48 @@ impl Machine {
     pub(super) fn successor_takes_over(
         &mut self,
         index: ShardIndex,
-        lost: &Link,
+        lost: Link,
         sound_until: u64,
         wall: u64,
         loss: &Loss,
-    ) -> bool {
+    ) -> Result<(), Link> {
         let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else {
-            return false;
+            return Err(lost);
         };
-        let confirmed = successor.subscriptions.confirmed.clone();
-        let (socket, carries_since) = (successor.open().map(|open| open.id), successor.carries_since);
-        let is_missing = |id: &&TopicId| carries_since > sound_until || !confirmed.contains(*id);
-        let missing: BTreeSet<TopicId> =
-            lost.subscriptions.confirmed.iter().filter(is_missing).copied().collect();
-        let record = self.ledger.lose(&missing, sound_until, loss.reason, Certainty::Certain);
-        self.notify_gaps(record);
+        let (socket, who) = (successor.open().map(|open| open.id), successor.who());
         let shard = &mut self.shards[index];
         shard.primary = Some(successor);
+        shard.purpose = None;
         shard.rotation_retry = Retry::default();
-        self.cover(index, &confirmed, wall);
+        self.stage(who, ChannelStage::Primary, Some(loss.reason));
+        let lost = self.lose_carried(lost, sound_until, loss.reason, wall);
         self.outbox.extend(socket.map(Output::Release));
         self.refresh_verdicts(index);
-        true
+        Ok(self.discard(lost))
     }
 
     /// A link that is still draining carries on alone, and is replaced at once.
     pub(super) fn survivor_takes_over(
         &mut self,
         index: ShardIndex,
-        lost: &Link,
+        lost: Link,
         sound_until: u64,
         loss: &Loss,
-    ) -> bool {
+    ) -> Result<(), Link> {
         let draining = &mut self.shards[index].draining;
         let Some(position) =
             draining.iter().position(|drain| drain.link.is_live() && drain.clearing.is_none())
         else {
-            return false;
+            return Err(lost);
         };
-        let survivor = draining.remove(position).link;
+        let mut survivor = draining.remove(position).link;
+        survivor.doomed = Some(loss.reason);
         let only_lost: BTreeSet<TopicId> =
             lost.subscriptions.confirmed.difference(&survivor.subscriptions.confirmed).copied().collect();
         let record = self.ledger.lose(&only_lost, sound_until, loss.reason, Certainty::Certain);
         self.notify_gaps(record);
-        let shard = &mut self.shards[index];
-        shard.primary = Some(survivor);
-        shard.rotate_for = Some(loss.reason);
-        true
+        self.stage(survivor.who(), ChannelStage::Primary, Some(loss.reason));
+        self.shards[index].primary = Some(survivor);
+        Ok(self.discard(lost))
     }
 }

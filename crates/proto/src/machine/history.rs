@@ -1,23 +1,16 @@
 //! What the continuity report is made of: moments in the life of channels, tokens and coverage.
 
 use crate::io::{Generation, TopicId};
-use crate::link::Link;
+use crate::link::Who;
 use crate::notice::{ChannelStage, Moment, MomentKind, Notice, Reason};
-use crate::roster::ShardIndex;
 
 use super::Machine;
 
 impl Machine {
     /// A link's channel came to a stage of its life. A link that never had a channel has none.
-    pub(super) fn stage(
-        &mut self,
-        index: ShardIndex,
-        link: &Link,
-        stage: ChannelStage,
-        reason: Option<Reason>,
-    ) {
-        if link.channel.is_some() {
-            self.moment(MomentKind::Channel { link: link.id.0, shard: index as u16, stage, reason });
+    pub(super) fn stage(&mut self, who: Option<Who>, stage: ChannelStage, reason: Option<Reason>) {
+        if let Some(Who { link, shard }) = who {
+            self.moment(MomentKind::Channel { link, shard, stage, reason });
         }
     }
 

@@ -7,7 +7,7 @@ use crate::config::Heartbeat;
 use crate::decision::{Decision, judge_close};
 use crate::io::{Ending, Output, RequestId, SocketId, TopicId};
 use crate::link::{Link, Socket};
-use crate::notice::{Certainty, ClientState, ErrorCode, ErrorReport, Notice, Reason};
+use crate::notice::{ChannelStage, ClientState, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::Role;
 use crate::time::Now;
@@ -121,8 +121,11 @@ impl Machine {
     /// A link's socket is no more, or not to be had, or its channel is dead.
     pub(super) fn lost(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, loss: Loss) {
         self.dirty = true;
+        let live = self.shards[index].link(role).filter(|link| link.is_live()).and_then(Link::who);
+        self.stage(live, ChannelStage::Lost, Some(loss.reason));
         match role {
             Role::Primary => self.primary_lost(cx, index, loss),
+            Role::Standby => self.standby_lost(cx, index, &loss),
             Role::Successor => self.successor_lost(cx, index, &loss),
             Role::Draining => {}
         }
@@ -134,7 +137,6 @@ impl Machine {
         let Some(mut link) = self.shards[index].primary.take() else { return };
         let was_live = link.is_live();
         let sound_until = link.open().map_or(cx.now.wall, |open| open.sound_until());
-        let asked_for = self.shards[index].rotate_for.take().filter(|why| *why == Reason::Requested);
         if link.live_since.is_some_and(|since| now.saturating_sub(since) >= self.config.backoff.healthy_ms) {
             self.shards[index].retry.reset();
             link.reopened = 0;
@@ -142,20 +144,23 @@ impl Machine {
         if was_live {
             self.counts.drops += 1;
             self.doubt_list(&link, sound_until);
-            if self.successor_takes_over(index, &link, sound_until, cx.now.wall, &loss)
-                || self.survivor_takes_over(index, &link, sound_until, &loss)
-            {
-                return self.discard(link);
+            let carries_on = self
+                .standby_takes_over(cx, index, link, sound_until, &loss)
+                .or_else(|link| self.successor_takes_over(index, link, sound_until, cx.now.wall, &loss))
+                .or_else(|link| self.survivor_takes_over(index, link, sound_until, &loss));
+            match carries_on {
+                Ok(()) => return,
+                Err(lost) => link = self.lose_carried(lost, sound_until, loss.reason, cx.now.wall),
             }
-            let lost =
-                self.ledger.lose(&link.subscriptions.confirmed, sound_until, loss.reason, Certainty::Certain);
-            self.notify_gaps(lost);
         }
+        // The user waits for this channel to be replaced; anything else is over with its socket.
+        link.doomed = link.doomed.filter(|why| *why == Reason::Requested);
         self.standing.trouble(loss.reason, loss.report.clone());
         self.shards[index].trouble = Some(loss.reason);
         let reuse = reusable(&mut link, &loss, was_live, now);
         if !reuse && let Some(successor) = self.shards[index].successor.take() {
             self.shards[index].primary = Some(successor);
+            self.shards[index].purpose = None;
             self.shards[index].rotation_retry = Retry::default();
             self.refresh_verdicts(index);
             return self.discard(link);
@@ -165,24 +170,9 @@ impl Machine {
             // Beside a successor that is not ready: whichever is first to carry.
             self.close_socket_of(&mut link);
             self.shards[index].primary = Some(link);
-            // The user waits for this channel to be replaced.
-            self.shards[index].rotate_for = asked_for;
         } else {
             self.discard(link);
         }
-    }
-
-    /// A list that was never answered may have dropped topics, a part of a split list surely has.
-    pub(super) fn doubt_list(&mut self, link: &Link, sound_until: u64) {
-        let Some(since) = link.subscriptions.unsure_since.filter(|since| *since < sound_until) else {
-            return;
-        };
-        let covered = |id: &TopicId| self.ledger.is_covered(*id);
-        let topics: BTreeSet<TopicId> =
-            link.subscriptions.confirmed.iter().copied().filter(covered).collect();
-        let record =
-            self.ledger.blemish(topics, since, sound_until, Reason::TopicRejected, Certainty::Possible);
-        self.notify_gaps(record);
     }
 
     fn successor_lost(&mut self, cx: &mut Context<'_>, index: ShardIndex, loss: &Loss) {
@@ -194,11 +184,12 @@ impl Machine {
             self.close_socket_of(&mut link);
             self.shards[index].successor = Some(link);
         } else {
+            self.shards[index].purpose = None;
             self.discard(link);
         }
     }
 
-    fn close_socket_of(&mut self, link: &mut Link) {
+    pub(super) fn close_socket_of(&mut self, link: &mut Link) {
         match &link.socket {
             Socket::Opening { ticket, .. } => self.cancel(*ticket),
             Socket::Open(open) => {
@@ -214,13 +205,12 @@ impl Machine {
     pub(super) fn proven(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, confirmation: u64) {
         let Some(link) = self.shards[index].link_mut(role) else { return };
         let confirmation = confirmation.min(link.subscriptions.confirmations);
-        if confirmation > link.subscriptions.proven {
-            link.subscriptions.proven = confirmation;
-            link.carries_since = cx.now.wall;
-        }
+        link.subscriptions.proven = link.subscriptions.proven.max(confirmation);
         if link.awaits_proof() || link.subscriptions.confirmations == 0 {
             return;
         }
+        link.carries_all(cx.now.wall);
+        let who = link.who().filter(|_| link.live_since.is_none());
         if link.live_since.is_none() {
             link.live_since = Some(cx.now.mono);
             // Whatever was missed until now lies in a gap already.
@@ -232,8 +222,12 @@ impl Machine {
         open.proof_ended();
         let socket = open.id;
         self.dirty = true;
+        self.stage(who, ChannelStage::Live, None);
         match role {
-            Role::Primary => {
+            Role::Primary | Role::Standby => {
+                if role == Role::Primary {
+                    self.stage(who, ChannelStage::Primary, None);
+                }
                 self.cover(index, &confirmed, cx.now.wall);
                 self.outbox.push_back(Output::Release(socket));
             }
@@ -243,8 +237,11 @@ impl Machine {
 
     pub(super) fn cover(&mut self, index: ShardIndex, confirmed: &BTreeSet<TopicId>, wall: u64) {
         let covered: Vec<TopicId> = confirmed.intersection(&self.shards[index].wanted).copied().collect();
+        let is_new = |id: &TopicId| !self.ledger.is_covered(*id) && !self.ledger.is_blind(*id);
+        let new: Vec<TopicId> = covered.iter().copied().filter(is_new).collect();
         let closed = self.ledger.regain(&covered, wall);
         self.notify_gaps(closed);
+        self.moment_of_coverage(&new);
         self.shards[index].trouble = None;
     }
 
@@ -255,32 +252,39 @@ impl Machine {
             return;
         }
         for index in 0..self.shards.len() {
-            let Some(link) = self.shards[index].primary.take() else { continue };
-            if link.is_live() {
-                let sound_until = link.open().map_or(cx.now.wall, |open| open.sound_until());
-                let confirmed = &link.subscriptions.confirmed;
-                let record = self.ledger.lose(confirmed, sound_until, Reason::Requested, Certainty::Certain);
-                self.notify_gaps(record);
+            // The one in use last: what the others brought until now is not missing.
+            let shard = &mut self.shards[index];
+            let first = shard.successor.take().into_iter().chain(shard.draining.drain(..).map(|d| d.link));
+            let others: Vec<Link> = first.chain(shard.standby.take()).collect();
+            (shard.purpose, shard.handing_over) = (None, false);
+            for link in others {
+                self.cut_off(cx.now.wall, link);
             }
-            self.discard(link);
+            let Some(link) = self.shards[index].primary.take() else { continue };
+            self.cut_off(cx.now.wall, link);
             let shard = &mut self.shards[index];
             shard.retry.reset();
             shard.trouble = Some(Reason::Requested);
-            let others =
-                shard.successor.take().into_iter().chain(shard.draining.drain(..).map(|drain| drain.link));
-            for link in others.collect::<Vec<_>>() {
-                self.discard(link);
-            }
         }
         self.standing.trouble(Reason::Requested, None);
+    }
+
+    fn cut_off(&mut self, wall: u64, mut link: Link) {
+        if link.is_live() {
+            let sound_until = link.open().map_or(wall, |open| open.sound_until());
+            link = self.lose_carried(link, sound_until, Reason::Requested, wall);
+        }
+        self.discard(link);
     }
 
     /// Replaces every live channel, overlapped.
     pub(super) fn rotate(&mut self, request: RequestId) {
         let mut old = Vec::new();
         for shard in self.shards.iter_mut().filter(|shard| shard.is_live()) {
-            shard.rotate_for = Some(Reason::Requested);
-            old.extend(shard.primary.as_ref().map(|link| link.id));
+            for link in shard.primary.iter_mut().chain(&mut shard.standby) {
+                link.doomed = Some(Reason::Requested);
+                old.push(link.id);
+            }
         }
         self.wait_for(request, Awaited::Replaced(old));
     }
@@ -288,7 +292,7 @@ impl Machine {
 
 /// The same channel once after it was live, then a new one; a channel that was never live is worth a few tries, so that
 /// a streaming host that is down does not cost a channel for every attempt.
-fn reusable(link: &mut Link, loss: &Loss, was_live: bool, now: u64) -> bool {
+pub(super) fn reusable(link: &mut Link, loss: &Loss, was_live: bool, now: u64) -> bool {
     if !link.channel_is_usable(now) {
         return false;
     }

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::io::{Generation, LinkId, NewChannel, Outcome, Output, SocketId, Ticket, TokenGrant};
 use crate::link::{Channel, Socket};
 use crate::liveness::OpenSocket;
-use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, Reason};
+use crate::notice::{ChannelStage, ClientState, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::Role;
 use crate::throttle::Door;
@@ -79,11 +79,14 @@ impl Machine {
         match result {
             Ok(grant) => {
                 let old_ends_at = self.tokens.current(now).and_then(|_| self.tokens.current_ends_at());
-                self.tokens.granted(now, grant.expires_in_ms, &self.config, cx.random);
+                let generation = self.tokens.granted(now, grant.expires_in_ms, &self.config, cx.random);
                 // Channels go with their token; spread, but well before the old one ends.
                 let spread = old_ends_at.map_or(0, |at| (at.saturating_sub(now) / 4).min(5_000));
                 for shard in &mut self.shards {
                     shard.token_rotation_at = now + cx.random.up_to(spread);
+                }
+                if let Some(generation) = generation {
+                    self.moment_of_token(generation);
                 }
                 self.log("debug", "got an access token");
             }
@@ -116,6 +119,7 @@ impl Machine {
     ) {
         let now = cx.now.mono;
         let rotation = self.config.rotation.before_expiry_ms;
+        let beside = self.rotates_beside(index, link);
         let Some((role, link)) = self.shards[index].by_id(link) else { return };
         link.creating = None;
         match result {
@@ -129,10 +133,12 @@ impl Machine {
                     name: channel.id,
                     owner,
                     made_at: now,
-                    rotate_at: now + life - before,
+                    rotate_at: apart(now, now + life - before, beside, life),
                     ends_at: now + life,
                     gone: false,
                 });
+                let who = link.who();
+                self.stage(who, ChannelStage::Made, None);
                 self.tokens.accepted();
             }
             Err(failure) => {
@@ -144,6 +150,14 @@ impl Machine {
                 self.step_failed(cx, index, role, &judgement, report);
             }
         }
+    }
+
+    /// When the link is replaced beside which this one will stand.
+    fn rotates_beside(&self, index: ShardIndex, link: LinkId) -> Option<u64> {
+        let shard = &self.shards[index];
+        let stands_by = self.has_standby() && shard.successor.as_ref().is_some_and(|own| own.id == link);
+        let beside = shard.primary.as_ref().filter(|_| stands_by)?;
+        beside.channel.as_ref().map(|channel| channel.rotate_at)
     }
 
     fn open_done(
@@ -234,6 +248,14 @@ impl Machine {
             self.standing.trouble(judgement.reason, Some(retryable(&report)));
         }
         self.notify(Notice::Error(retryable(&report)));
+    }
+}
+
+/// Two links of a shard are replaced about half a life apart.
+fn apart(now: u64, rotate_at: u64, beside: Option<u64>, life: u64) -> u64 {
+    match beside {
+        Some(other) if rotate_at.abs_diff(other) < life / 4 => now + (rotate_at - now) / 2,
+        _ => rotate_at,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::link::Link;
 use crate::notice::{ClientState, TopicState};
 use crate::time::Now;
 
@@ -173,13 +174,17 @@ impl Machine {
             channel_creations: counts.channel_creations,
             subscription_requests: counts.subscription_requests,
             clock_jumps: counts.clock_jumps,
-            standby_live: 0,
+            standby_live: self.standby_live(),
             single_sided: 0,
             skew: None,
             audits: counts.audits,
             audit_mismatches: counts.audit_mismatches,
             channels_in_use: None,
         }
+    }
+
+    fn standby_live(&self) -> usize {
+        self.shards.iter().filter(|shard| shard.standby.as_ref().is_some_and(Link::is_live)).count()
     }
 
     fn channel_stats(&self, now: Now) -> Vec<ChannelStats> {

@@ -79,7 +79,7 @@ impl Machine {
     }
 
     /// From the moment a successor subscribes, its events and the old link's can be copies of each other.
-    fn joins(&mut self, index: ShardIndex, role: Role, now: u64) {
+    pub(super) fn joins(&mut self, index: ShardIndex, role: Role, now: u64) {
         let window = self.config.limits.dedup_window_ms;
         let shard = &mut self.shards[index];
         if role == Role::Successor {
@@ -201,12 +201,12 @@ impl Machine {
         }
         if role == Role::Primary {
             self.refresh_verdicts(index);
-            self.lose_refused(cx, index, Certainty::Certain);
         }
+        self.lose_refused(cx, index, role, Certainty::Certain);
         if let Some(link) = self.shards[index].link_mut(role) {
             let since = link.subscriptions.unsure_since.take();
             let unsure_of = std::mem::take(&mut link.subscriptions.unsure_of);
-            self.doubt_combined(cx, role, since, unsure_of);
+            self.doubt_combined(cx, index, role, since, unsure_of);
         }
     }
 
@@ -214,23 +214,37 @@ impl Machine {
     fn doubt_combined(
         &mut self,
         cx: &mut Context<'_>,
+        index: ShardIndex,
         role: Role,
         since: Option<u64>,
         unsure_of: BTreeSet<TopicId>,
     ) {
-        let Some(since) = since.filter(|_| role == Role::Primary) else { return };
-        let missed = |id: &TopicId| self.roster.is_alone(*id) && self.ledger.is_covered(*id);
-        let topics = unsure_of.into_iter().filter(missed).collect();
+        let Some(since) = since.filter(|_| matches!(role, Role::Primary | Role::Standby)) else { return };
+        let Some(link) = self.shards[index].link(role) else { return };
+        let alone = unsure_of.into_iter().filter(|id| self.roster.is_alone(*id));
+        let topics = self.only_doubtful(link, since, alone);
         let record =
             self.ledger.blemish(topics, since, cx.now.wall, Reason::TopicRejected, Certainty::Possible);
         self.notify_gaps(record);
     }
 
-    /// A topic that was live and is refused now has a gap from here on.
-    fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex, certainty: Certainty) {
+    /// A topic that was live and is refused now has a gap from here on, unless another live link carries it.
+    fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, certainty: Certainty) {
+        let shard = &mut self.shards[index];
+        let Some(link) = shard.link_mut(role) else { return };
+        let Link { subscriptions, carries, .. } = link;
+        carries.retain(|id, _| subscriptions.confirmed.contains(id));
+        if !matches!(role, Role::Primary | Role::Standby) {
+            return;
+        }
+        let Some(link) = self.shards[index].link(role) else { return };
         let shard = &self.shards[index];
-        let Some(link) = &shard.primary else { return };
-        let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
+        let elsewhere = |id: &TopicId| {
+            let mut others = shard.carriers().filter(|other| other.id != link.id);
+            others.any(|other| other.subscriptions.confirmed.contains(id))
+        };
+        let refused = shard.wanted.difference(&link.subscriptions.confirmed).filter(|id| !elsewhere(id));
+        let refused: Vec<TopicId> = refused.copied().collect();
         let from = link.refused_since(cx.now);
         let record = self.ledger.lose(&refused, from, Reason::TopicRejected, certainty);
         self.notify_gaps(record);
@@ -261,9 +275,7 @@ impl Machine {
                 let asked: BTreeSet<TopicId> =
                     batch.entries.iter().flat_map(|entry| entry.members.iter().copied()).collect();
                 subscriptions.confirmed.retain(|id| asked.contains(id));
-                if role == Role::Primary {
-                    self.lose_refused(cx, index, Certainty::Possible);
-                }
+                self.lose_refused(cx, index, role, Certainty::Possible);
             }
         }
         match judgement.decision {
@@ -329,8 +341,8 @@ impl Machine {
                 }
                 if role == Role::Primary {
                     self.refresh_verdicts(index);
-                    self.lose_refused(cx, index, Certainty::Certain);
                 }
+                self.lose_refused(cx, index, role, Certainty::Certain);
             }
             [entry] => {
                 let members = entry.members.clone();

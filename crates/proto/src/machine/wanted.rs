@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::Limits;
 use crate::io::{LinkId, RequestId, TopicChange, TopicId, TopicRequest};
 use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, TopicState, TopicStatus};
 use crate::roster::Verdict;
 use crate::shard::Shard;
 
 use super::{Context, Machine};
+
+/// With `continuity: 'standby'`, so many channels are left for replacements.
+const SPARED_CHANNELS: usize = 2;
 
 /// A request that is not carried out yet.
 #[derive(Debug)]
@@ -55,15 +59,18 @@ impl Machine {
     fn unwant(&mut self, cx: &mut Context<'_>, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
         self.flush_blemishes();
         let limits = self.config.limits.clone();
+        let gone: Vec<TopicId> = ids.iter().copied().filter(|id| self.roster.is_wanted(*id)).collect();
         for id in ids {
             touched.extend(self.roster.unwant(*id, &limits));
         }
+        self.moment_of_oblivion(&gone);
         let closed = self.ledger.forget(ids, cx.now.wall);
         self.notify_gaps(closed);
     }
 
     fn want(&mut self, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
-        let limits = self.config.limits.clone();
+        let (shards, words) = self.most_shards();
+        let limits = Limits { channels: shards, ..self.config.limits.clone() };
         let mut homeless = 0;
         for id in ids {
             let known = self.roster.is_wanted(*id);
@@ -81,7 +88,7 @@ impl Machine {
                 Err(()) => {
                     homeless += 1;
                     let topic = self.roster.topic(*id).as_str().to_owned();
-                    let reason = Some(format!("{} channels are full", limits.channels));
+                    let reason = Some(format!("{words} are full"));
                     let state = TopicState::Rejected;
                     self.notify(Notice::Topic(TopicStatus {
                         topic,
@@ -100,8 +107,8 @@ impl Machine {
         }
         if homeless > 0 {
             let message = format!(
-                "{homeless} topics do not fit: {} channels carry {} topics each",
-                limits.channels, limits.topics_per_channel
+                "{homeless} topics do not fit: {words} carry {} topics each",
+                limits.topics_per_channel
             );
             self.notify(Notice::Error(ErrorReport {
                 retryable: false,
@@ -110,9 +117,19 @@ impl Machine {
         }
     }
 
+    /// How many shards there may be. With a second channel for each, two are spared for replacements.
+    fn most_shards(&self) -> (usize, String) {
+        let channels = self.config.limits.channels;
+        if !self.has_standby() {
+            return (channels, format!("{channels} channels"));
+        }
+        let pairs = (channels.saturating_sub(SPARED_CHANNELS) / 2).max(1);
+        (pairs, format!("{pairs} pairs of channels (of {channels} channels, {SPARED_CHANNELS} are spared)"))
+    }
+
     fn reconsider(&mut self, id: TopicId) {
         for shard in &mut self.shards {
-            for link in shard.primary.iter_mut().chain(shard.successor.iter_mut()) {
+            for (_, link) in shard.links_in_use_mut() {
                 link.subscriptions.excluded.remove(&id);
                 link.subscriptions.rejected.remove(&id);
             }
@@ -151,7 +168,9 @@ impl Machine {
             }
             Awaited::Replaced(links) => {
                 let used = |id: &LinkId| {
-                    self.shards.iter().any(|shard| shard.primary.as_ref().is_some_and(|link| link.id == *id))
+                    let mut links =
+                        self.shards.iter().flat_map(|shard| shard.primary.iter().chain(&shard.standby));
+                    links.any(|link| link.id == *id)
                 };
                 !links.iter().any(used) && self.state == ClientState::Connected
             }
