@@ -136,8 +136,11 @@ impl Ledger {
         is_wanted: impl Fn(&TopicId) -> bool,
         now: u64,
     ) -> Vec<Record> {
-        let Some(number) = number_of(&gap.id).filter(|_| !topics.is_empty()) else { return Vec::new() };
+        let Some(number) = number_of(&gap.id) else { return Vec::new() };
         self.last_number = self.last_number.max(number);
+        if topics.is_empty() {
+            return Vec::new();
+        }
         self.recorded += 1;
         let (from, to, reason, certainty) = (gap.from, gap.to, gap.reason, gap.certainty);
         let record = Record { number, from, to, reason, certainty, topics, backfilled: gap.backfilled };

@@ -51,3 +51,18 @@ fn a_gap_that_had_ended_for_one_topic_goes_on_for_the_other_only() {
         ]
     );
 }
+
+#[test]
+fn a_gap_that_begins_where_an_earlier_one_did_is_not_taken_for_its_rest() {
+    let mut world = World::new(Config::default(), 1);
+    world.subscribe(&[A]);
+    let past = Past {
+        sound_until: EPOCH + 900,
+        covered: vec![topic(A)],
+        gaps: vec![gap("gap-1", 100, Some(300), &[A]), gap("gap-2", 100, None, &[A])],
+        seen: Vec::new(),
+    };
+    world.call(|machine, cx| machine.restore(cx, past));
+    let told = world.record.gaps();
+    assert_eq!((told.len(), told[0].id.as_str(), told[0].from), (1, "gap-2", EPOCH + 100));
+}

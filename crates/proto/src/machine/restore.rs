@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::gap::number_of;
 use crate::io::{Past, TopicId};
 use crate::link::Link;
 use crate::liveness::OpenSocket;
@@ -48,10 +49,11 @@ impl Machine {
     }
 }
 
-/// A gap that ended for a part of its topics was split (P2.4): the part has an id of its own, the rest kept the old one.
+/// A gap that ended for a part of its topics was split (P2.4): the part has a later id, the rest kept its own.
 fn is_part(part: &Gap, whole: &Gap) -> bool {
     whole.to.is_none()
         && part.to.is_some()
+        && number_of(&part.id) > number_of(&whole.id)
         && (part.from, part.reason, part.certainty) == (whole.from, whole.reason, whole.certainty)
 }
 

@@ -1,7 +1,8 @@
 //! What a scenario wants to look at afterwards.
 
 use genesys_notifications_proto::{
-    ClientState, Effect, ErrorReport, Gap, Notice, Operation, RequestId, SocketId, StateChange, TopicStatus,
+    ClientState, Effect, ErrorReport, Gap, Moment, Notice, Operation, RequestId, SocketId, StateChange,
+    TopicStatus,
 };
 
 /// What the machine asked for, in order, with the monotonic time.
@@ -46,6 +47,13 @@ impl Record {
     pub(crate) fn errors(&self) -> Vec<ErrorReport> {
         self.pick(|notice| match notice {
             Notice::Error(report) => Some(report.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn moments(&self) -> Vec<Moment> {
+        self.pick(|notice| match notice {
+            Notice::History(moment) => Some(moment.clone()),
             _ => None,
         })
     }
