@@ -200,6 +200,12 @@ impl Machine {
         self.ledger.records().map(|record| self.public_gap(record)).collect()
     }
 
+    /// When the service lets the API be called again, in `Now::mono`; in the past if it does now. For calls that the driver
+    /// makes by itself.
+    pub fn api_opens_at(&self) -> u64 {
+        self.throttle.opens_at(Door::Api)
+    }
+
     /// A topic's name.
     ///
     /// # Panics

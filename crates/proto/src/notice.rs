@@ -167,8 +167,8 @@ pub enum Certainty {
     Possible,
 }
 
-/// How far a gap was filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How far a gap was filled; more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Backfilled {
     /// Not at all.
