@@ -18,7 +18,7 @@ pub(crate) struct OpenSocket {
     /// When the last frame of any kind arrived.
     pub(crate) last: Now,
     /// Pings without a pong yet: when sent, and after which confirmation.
-    pings: VecDeque<(u64, u64)>,
+    pings: VecDeque<(Now, u64)>,
     last_ping: Option<u64>,
     /// When WebSocket pings were sent that have no pong yet.
     probes: VecDeque<u64>,
@@ -32,6 +32,8 @@ pub(crate) struct OpenSocket {
     /// The service has said that nothing after this instant can be relied on.
     condemned_at: Option<u64>,
     round_trip_ms: u64,
+    /// When the youngest ping was sent that was answered, by the wall clock: what was sent before has arrived.
+    answered_until: u64,
 }
 
 /// Reading stopped for a while.
@@ -70,6 +72,7 @@ impl OpenSocket {
             stale: None,
             condemned_at: None,
             round_trip_ms: 0,
+            answered_until: 0,
         }
     }
 
@@ -79,11 +82,12 @@ impl OpenSocket {
         self.grace.take().map(|_| (before.wall, now.wall))
     }
 
-    /// A pong. Says which confirmation it proves.
-    pub(crate) fn pong(&mut self, now: Now) -> u64 {
-        let Some((sent, confirmations)) = self.pings.pop_front() else { return 0 };
-        self.answered(now, sent);
-        confirmations
+    /// A pong. Says which confirmation it proves, and when that was asked, by the wall clock.
+    pub(crate) fn pong(&mut self, now: Now) -> (u64, u64) {
+        let Some((sent, confirmations)) = self.pings.pop_front() else { return (0, now.wall) };
+        self.answered(now, sent.mono);
+        self.answered_until = sent.wall;
+        (confirmations, sent.wall)
     }
 
     /// A WebSocket pong. It proves no subscription, but that the stream is read up to what was sent before it.
@@ -106,7 +110,7 @@ impl OpenSocket {
         if self.pings.len() >= 8 {
             self.pings.pop_front();
         }
-        self.pings.push_back((now.mono, confirmations));
+        self.pings.push_back((now, confirmations));
         self.last_ping = Some(now.mono);
         if let Some(stale) = &mut self.stale {
             stale.asked.get_or_insert(now.mono);
@@ -150,10 +154,11 @@ impl OpenSocket {
     }
 
     /// The last instant before which nothing sent can be missing. What was lost may have been sent while the last
-    /// frame was on its way, so the longest round trip seen is taken off.
+    /// frame was on its way, so the longest round trip seen is taken off; an answered ping needs no such estimate.
     pub(crate) fn sound_until(&self) -> u64 {
         let last = self.stale.map_or(self.last.wall, |stale| stale.since);
-        let sound_until = last.saturating_sub(self.round_trip_ms + GRAIN_MS);
+        let by_frames = last.saturating_sub(self.round_trip_ms + GRAIN_MS);
+        let sound_until = by_frames.max(self.answered_until.min(last));
         self.condemned_at.map_or(sound_until, |at| at.min(sound_until))
     }
 
@@ -278,9 +283,11 @@ mod tests {
         socket.pinged(at(0), 0);
         assert_eq!(socket.pulse(at(1), Some(1), &beat()), Pulse::Ping);
         socket.pinged(at(1), 1);
-        assert_eq!(socket.pong(at(2)), 0);
-        assert_eq!(socket.pong(at(3)), 1);
-        assert_eq!(socket.sound_until(), 1_000_000 - 2 - GRAIN_MS);
+        assert_eq!(socket.pong(at(2)), (0, 1_000_000));
+        assert_eq!(socket.pong(at(3)), (1, 1_000_001));
+        assert_eq!(socket.sound_until(), 1_000_001);
+        socket.heard(at(90));
+        assert_eq!(socket.sound_until(), 1_000_090 - 2 - GRAIN_MS);
     }
 
     #[test]

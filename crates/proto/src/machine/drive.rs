@@ -186,7 +186,7 @@ impl Machine {
             let unproven = link.awaits_proof().then_some(confirmations);
             let Some(open) = link.open_mut() else { return };
             if unproven.is_some() && open.proven_without_pong(cx.now, &heartbeat) {
-                return self.proven(cx, index, role, confirmations);
+                return self.proven(cx, index, role, confirmations, cx.now.wall);
             }
             match open.pulse(cx.now, unproven, &heartbeat) {
                 Pulse::Wait(u64::MAX) => return,

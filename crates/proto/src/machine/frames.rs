@@ -119,9 +119,9 @@ impl Machine {
     fn pong(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, socket: SocketId) {
         let shard = &mut self.shards[index];
         let Some(open) = shard.by_socket(socket).and_then(|(_, link)| link.open_mut()) else { return };
-        let confirmation = open.pong(cx.now);
+        let (confirmation, asked) = open.pong(cx.now);
         if role != Role::Draining {
-            return self.proven(cx, index, role, confirmation);
+            return self.proven(cx, index, role, confirmation, asked);
         }
         if confirmation == u64::MAX {
             let drains = shard.draining.iter_mut();

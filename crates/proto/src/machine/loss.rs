@@ -201,15 +201,23 @@ impl Machine {
         link.socket_ended();
     }
 
-    /// A pong, or what stands for it, proves the confirmations up to this one.
-    pub(super) fn proven(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, confirmation: u64) {
+    /// A pong, or what stands for it, proves the confirmations up to this one: since it was asked for, as the link was open
+    /// and confirmed by then.
+    pub(super) fn proven(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        role: Role,
+        confirmation: u64,
+        asked: u64,
+    ) {
         let Some(link) = self.shards[index].link_mut(role) else { return };
         let confirmation = confirmation.min(link.subscriptions.confirmations);
         link.subscriptions.proven = link.subscriptions.proven.max(confirmation);
         if link.awaits_proof() || link.subscriptions.confirmations == 0 {
             return;
         }
-        link.carries_all(cx.now.wall);
+        link.carries_all(asked);
         let who = link.who().filter(|_| link.live_since.is_none());
         if link.live_since.is_none() {
             link.live_since = Some(cx.now.mono);

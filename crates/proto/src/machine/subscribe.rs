@@ -78,11 +78,11 @@ impl Machine {
         self.dirty = true;
     }
 
-    /// From the moment a successor subscribes, its events and the old link's can be copies of each other.
+    /// From the moment a second link subscribes, its events and those of the one in use can be copies of each other.
     pub(super) fn joins(&mut self, index: ShardIndex, role: Role, now: u64) {
         let window = self.config.limits.dedup_window_ms;
         let shard = &mut self.shards[index];
-        if role == Role::Successor {
+        if matches!(role, Role::Standby | Role::Successor) {
             shard.copies.get_or_insert_with(|| crate::dedup::Window::new(window));
             shard.copies_until = now + window;
         }

@@ -8,6 +8,7 @@ mod gaps;
 mod liveness;
 mod recovery;
 mod rotation;
+mod standby;
 mod storms;
 mod tokens;
 mod topics;
