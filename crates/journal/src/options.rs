@@ -17,7 +17,7 @@ pub struct Options {
     /// The database file; a directory that does not exist is created, for its owner only.
     pub path: PathBuf,
     /// Bound of the space in use, in bytes: default 1 GiB, at least 1 MiB. The file can be an eighth larger (at least
-    /// 4 MiB), for what was on its way when the bound was reached.
+    /// 16 MiB), for what was on its way when the bound was reached.
     pub max_bytes: u64,
     /// How long acknowledged events are kept for replay, in milliseconds: default 24 hours, 0 keeps none beyond the
     /// last 60 s. With [`OnFull::EvictOldest`] it bounds events that were not acknowledged too.
