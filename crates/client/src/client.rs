@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use genesys_notifications_journal::{self as journal, Journal, OpenError, Restored};
 use genesys_notifications_proto::{
-    ClientState, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest, TopicStatus,
+    Backfilled, ClientState, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest, TopicStatus,
 };
 
+use crate::backfill::{self, Backfill};
 use crate::batch::Batch;
 use crate::chronicle::Chronicle;
 use crate::control::Control;
@@ -81,6 +82,7 @@ impl Client {
             delivery,
             Services { secrets, oauth, rest, tls, streaming },
             journal.zip(chronicle),
+            options.backfill.map(Backfill::new),
         ));
         let client = Self { shared };
         client.change_topics(TopicChange::Add, topics);
@@ -88,7 +90,9 @@ impl Client {
             client.shared.turn(|turn| turn.restore(restored));
         }
         if let Some(kept) = &client.shared.kept {
-            kept.journal.start(kept.outlet.clone());
+            kept.journal
+                .start(kept.outlet.clone())
+                .map_err(|error| OptionError::new("journal", format!("no thread can be had: {error}")))?;
         }
         Ok(client)
     }
@@ -164,6 +168,28 @@ impl Client {
             // The request may have run out of time just now.
             let _ = waiting.send(answer);
         }
+    }
+
+    /// Calls the API for the caller's backfill function, at low priority: `GET` or `POST`, a path under `/api/v2/`, a body of
+    /// JSON. Returns the number under which [`Control::ApiAnswer`] tells the answer, or what was wrong; 0, which is never
+    /// answered, if the option `backfill` is off.
+    pub fn backfill_api_call(&self, method: &str, path: &str, body: Option<String>) -> u64 {
+        backfill::call(&self.shared, method, path, body)
+    }
+
+    /// Delivers an item of the caller's backfill function as an event: one of the gap's topics, a body of JSON.
+    ///
+    /// Returns a number if there is no room for another: [`Control::ApiAnswer`] of that number says when there is.
+    ///
+    /// # Errors
+    /// If the gap is not the one that [`Control::BackfillRequest`] asked to be filled last, or the rest does not fit.
+    pub fn backfill_item(&self, gap: &str, topic: &str, body: &str) -> Result<Option<u64>, OptionError> {
+        backfill::item(&self.shared, gap, topic, body)
+    }
+
+    /// The caller's backfill function has ended for a gap. Changes nothing if it was not asked for that.
+    pub fn backfill_done(&self, gap: &str, outcome: Backfilled) {
+        backfill::done(&self.shared, gap, outcome);
     }
 
     /// Moves events into `batch`, whose former content is forgotten: at least one if there is one, then as many as the

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use genesys_notifications_proto::{Notice, TokenReason};
+use genesys_notifications_proto::{ErrorReport, Gap, Notice, TokenReason};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// One thing the caller is told or asked. Serialised as `{"type":…,"value":…}`, a notice under its own type.
@@ -19,6 +19,16 @@ pub enum Control {
     },
     /// The token endpoint replaced the refresh token; the old one is spent. A secret: `Debug` does not show it.
     RefreshToken(String),
+    /// The caller's backfill function is to fill this closed gap: [`Client::backfill_item`](crate::Client::backfill_item), then
+    /// [`Client::backfill_done`](crate::Client::backfill_done).
+    BackfillRequest(Gap),
+    /// What came of a call for the caller's backfill function.
+    ApiAnswer {
+        /// The call's number.
+        call: u64,
+        /// HTTP status and body, or what went wrong.
+        answer: Result<(u16, String), ErrorReport>,
+    },
     /// Everything has ended; nothing follows.
     Closed,
 }
@@ -29,6 +39,16 @@ impl Serialize for Control {
         struct Request {
             ticket: u64,
             reason: TokenReason,
+        }
+        #[derive(serde::Serialize)]
+        struct Answer<'a> {
+            call: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            status: Option<u16>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            body: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<&'a ErrorReport>,
         }
         let fields = if matches!(self, Self::Closed) { 1 } else { 2 };
         let start = |serializer: S, kind: &'static str| {
@@ -48,6 +68,23 @@ impl Serialize for Control {
                 object.serialize_field("value", token)?;
                 object.end()
             }
+            Self::BackfillRequest(gap) => {
+                let mut object = start(serializer, "backfillRequest")?;
+                object.serialize_field("value", gap)?;
+                object.end()
+            }
+            Self::ApiAnswer { call, answer } => {
+                let good = answer.as_ref().ok();
+                let value = Answer {
+                    call: *call,
+                    status: good.map(|(status, _)| *status),
+                    body: good.map(|(_, body)| body.as_str()),
+                    error: answer.as_ref().err(),
+                };
+                let mut object = start(serializer, "apiAnswer")?;
+                object.serialize_field("value", &value)?;
+                object.end()
+            }
             Self::Closed => start(serializer, "closed")?.end(),
         }
     }
@@ -61,6 +98,10 @@ impl fmt::Debug for Control {
                 f.debug_struct("TokenRequest").field("ticket", ticket).field("reason", reason).finish()
             }
             Self::RefreshToken(_) => f.write_str("RefreshToken([redacted])"),
+            Self::BackfillRequest(gap) => f.debug_tuple("BackfillRequest").field(gap).finish(),
+            Self::ApiAnswer { call, .. } => {
+                f.debug_struct("ApiAnswer").field("call", call).finish_non_exhaustive()
+            }
             Self::Closed => f.write_str("Closed"),
         }
     }
@@ -80,6 +121,10 @@ mod tests {
             (
                 Control::TokenRequest { ticket: 7, reason: TokenReason::Renewal },
                 r#"{"type":"tokenRequest","value":{"ticket":7,"reason":"renewal"}}"#,
+            ),
+            (
+                Control::ApiAnswer { call: 3, answer: Ok((200, "{}".into())) },
+                r#"{"type":"apiAnswer","value":{"call":3,"status":200,"body":"{}"}}"#,
             ),
             (Control::Notice(Notice::Settled(RequestId(3))), r#"{"type":"settled","value":3}"#),
             (

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::backfill::{self, BackfillOptions};
 use crate::journal_options;
 use crate::regions::{Endpoints, Hosts};
 use crate::secret::Secret;
@@ -40,6 +41,7 @@ pub struct Options {
     /// Shortest time between two bells under load, in milliseconds. Default 0: a bell whenever there is none outstanding.
     pub(crate) max_wait_ms: u64,
     pub(crate) journal: Option<journal::Options>,
+    pub(crate) backfill: Option<BackfillOptions>,
 }
 
 /// How a token is had.
@@ -121,6 +123,10 @@ impl Options {
                 "must be \"pause\" with a journal, which has its own onFull",
             ));
         }
+        let backfill = match take("backfill") {
+            Some(value) => Some(backfill::read(section("backfill", Some(value))?)?),
+            None => None,
+        };
         if let Some(name) = given.keys().next() {
             return Err(OptionError::new(name.clone(), "is not an option"));
         }
@@ -132,6 +138,7 @@ impl Options {
             queue,
             max_wait_ms,
             journal,
+            backfill,
         })
     }
 }

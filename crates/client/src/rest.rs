@@ -1,10 +1,13 @@
 //! The notification calls of the API: create a channel, change its subscriptions, and read back what there is.
 
+use genesys_notifications_proto::backfill::Method;
 use genesys_notifications_proto::{ChannelsInUse, Failure, Rejection, TopicResult, Verb};
+use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use crate::backfill::Call;
 use crate::connect_uri;
 use crate::http::{Answer, RateLimit, exchange};
 use crate::oauth::join;
@@ -13,6 +16,9 @@ use crate::secret::{Secret, Secrets};
 
 /// A listing of 1,000 topics is about 300 kB.
 const BODY_CAP: usize = 4 << 20;
+
+/// A page of a hundred conversations may take megabytes.
+const CALL_CAP: usize = 16 << 20;
 
 /// Clocks that differ by less are taken for equal: the `Date` header counts whole seconds and is as old as the answer.
 const SKEW_MS: u64 = 5_000;
@@ -119,6 +125,33 @@ impl Rest {
     ) -> Called<Vec<String>> {
         let url = join(&self.api, &["api", "v2", "notifications", "channels", channel, "subscriptions"]);
         self.read(url, token, wall_ms, secrets, confirmed_topics).await
+    }
+
+    /// A call that is not about notifications; any status but success is a failure.
+    pub(crate) async fn call(
+        &self,
+        token: &Secret,
+        call: &Call,
+        wall_ms: impl Fn() -> u64,
+        secrets: &Secrets,
+    ) -> Called<Answer> {
+        let mut url = self.api.clone();
+        url.set_path(&format!("{}{}", url.path().trim_end_matches('/'), call.path));
+        url.set_query(call.query.as_deref());
+        let mut request = match call.method {
+            Method::Get => self.http.get(url),
+            Method::Post => self.http.post(url),
+        };
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        match exchange(request.bearer_auth(token.expose()), CALL_CAP, wall_ms(), secrets).await {
+            Err(failure) => Called { result: Err(failure), rate_limit: None },
+            Ok(answer) => Called {
+                rate_limit: answer.meta.rate_limit,
+                result: if answer.is_success() { Ok(answer) } else { Err(answer.failure(secrets)) },
+            },
+        }
     }
 
     async fn read<T>(

@@ -1,6 +1,7 @@
 //! What all tasks of one client share, and the turn: one change of the machine and everything that follows from it.
 
 mod journaled;
+mod spare;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use genesys_notifications_proto::{
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::backfill::{self, Backfill};
 use crate::chronicle::Chronicle;
 use crate::clock::Clock;
 use crate::closing::Closing;
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) timer: Arc<Timer>,
     pub(crate) services: Services,
     pub(crate) kept: Option<Arc<Kept>>,
+    pub(crate) backfill: Option<Backfill>,
 }
 
 /// The machine and what the driver keeps for it.
@@ -48,6 +51,8 @@ pub(crate) struct Core {
     runtime: Option<Arc<SharedRuntime>>,
     timer: Option<AbortHandle>,
     news: Option<AbortHandle>,
+    /// Backfill and its calls.
+    spare: Vec<AbortHandle>,
     operations: HashMap<Ticket, Started>,
     pub(crate) token_requests: HashMap<u64, oneshot::Sender<Result<ProvidedToken, String>>>,
     /// The last two: a link may still speak for the one before.
@@ -101,6 +106,7 @@ impl Shared {
         delivery: Delivery,
         services: Services,
         journal: Option<(Journal, Chronicle)>,
+        backfill: Option<Backfill>,
     ) -> Self {
         let (delivery, timer) = (Arc::new(delivery), Arc::new(Timer::default()));
         let (kept, chronicle) = match journal {
@@ -116,6 +122,7 @@ impl Shared {
             runtime: None,
             timer: None,
             news: None,
+            spare: Vec::new(),
             operations: HashMap::new(),
             token_requests: HashMap::new(),
             tokens: VecDeque::new(),
@@ -131,7 +138,7 @@ impl Shared {
             ended: false,
             faulty: false,
         };
-        Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept }
+        Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept, backfill }
     }
 
     /// Changes the machine once and carries out all it asks for.
@@ -162,6 +169,9 @@ impl Shared {
             core.timer = Some(runtime.handle().spawn(timer::run(self.clone())).abort_handle());
             if let Some(kept) = &self.kept {
                 core.news = Some(runtime.handle().spawn(hear(self.clone(), kept.clone())).abort_handle());
+            }
+            if self.backfill.is_some() {
+                core.spare.push(runtime.handle().spawn(backfill::run(self.clone())).abort_handle());
             }
             core.runtime = Some(runtime);
         }
@@ -242,7 +252,7 @@ impl Core {
         for (_, handle) in self.sockets.drain() {
             handle.abort();
         }
-        for task in self.timer.take().into_iter().chain(self.news.take()) {
+        for task in self.timer.take().into_iter().chain(self.news.take()).chain(self.spare.drain(..)) {
             task.abort();
         }
         self.token_requests.clear();

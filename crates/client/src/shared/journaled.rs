@@ -25,6 +25,9 @@ impl Turn<'_> {
                 _ => {}
             }
         }
+        if let Some(backfill) = &self.shared.backfill {
+            backfill.hear(&notice);
+        }
         match notice {
             // For the report only.
             Notice::History(_) => {}

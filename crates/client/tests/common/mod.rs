@@ -2,6 +2,9 @@
 // Every test file uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod proxy;
+pub mod truth;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,9 @@ use genesys_notifications_sim::{Rule, SimOptions, Simulator};
 pub const TOPIC: &str = "v2.users.00000000-0000-4000-8000-000000000001.presence";
 pub const OTHER: &str = "v2.users.00000000-0000-4000-8000-000000000002.presence";
 
+/// Events beyond this number are no part of what a test counts.
+const LATER: u64 = 1_000_000;
+
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,6 +31,9 @@ pub struct Event {
     pub body: Option<String>,
     pub sequence: u64,
     pub received_at: u64,
+    /// 0 live, 1 backfill, 2 replay.
+    pub origin: u8,
+    pub redelivered: bool,
 }
 
 impl Event {
@@ -110,6 +119,27 @@ impl World {
         Self { sim, observer }
     }
 
+    /// A client in front of a simulator that has seen others, not yet connected.
+    pub fn on(sim: Simulator, client_options: &str) -> Self {
+        let observer = Observer::new(options(&urls(&sim), &credentials(&sim), client_options), environment());
+        Self { sim, observer }
+    }
+
+    /// The client ends without a word, as in a crash; what it told is returned.
+    pub fn crash(self) -> (Simulator, Vec<Told>) {
+        let Self { sim, observer } = self;
+        let Observer { client, told, .. } = observer;
+        drop(client);
+        (sim, told)
+    }
+
+    /// The client is closed in good order.
+    pub fn close(mut self) -> (Simulator, Vec<Told>) {
+        self.observer.client.close();
+        self.until("closed", |world| world.observer.is_closed());
+        self.crash()
+    }
+
     /// The same, connected.
     pub fn live(sim_options: &str, client_options: &str) -> Self {
         let mut world = Self::new(sim_options, client_options);
@@ -151,12 +181,12 @@ impl World {
 
     /// Publishes until an event arrives; proves that the client is live now.
     pub fn until_events_flow(&mut self) {
-        let mut n = 1_000_000;
+        let mut n = LATER;
         let before = self.observer.events().len();
         self.until("an event", |world| {
             n += 1;
             world.publish(n);
-            world.observer.events().len() > before
+            world.observer.events()[before..].iter().any(|event| event.n() > LATER)
         });
     }
 
@@ -205,6 +235,8 @@ impl Observer {
                     body: cut(row[5], row[6]),
                     sequence: row[9] as u64,
                     received_at: row[10] as u64,
+                    origin: row[11] as u8 & 3,
+                    redelivered: row[11] as u8 & 4 != 0,
                 }));
             }
             if !had_controls && !more && self.batch.is_empty() {

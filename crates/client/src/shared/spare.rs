@@ -1,0 +1,63 @@
+//! What calls need that the machine did not ask for.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+
+use genesys_notifications_proto::{Input, Random as _};
+
+use crate::control::Control;
+use crate::http::RateLimit;
+use crate::secret::Secret;
+
+use super::Shared;
+
+impl Shared {
+    /// Tells the caller something.
+    pub(crate) fn tell(&self, control: Control) {
+        self.delivery.push_control(control);
+        self.delivery.ring_if_due();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.core().ended
+    }
+
+    /// The token that was got last, if the client has one.
+    pub(crate) fn newest_token(&self) -> Option<Secret> {
+        self.core().tokens.back().map(|(_, token)| token.clone())
+    }
+
+    /// When the service lets the API be called again, as `Now::mono`.
+    pub(crate) fn api_opens_at(&self) -> u64 {
+        self.core().machine.api_opens_at()
+    }
+
+    /// Takes a permit for one call, if there are more than others may need soon; else says when to ask again.
+    pub(crate) fn spare_permit(&self, now: u64) -> Result<(), u64> {
+        self.governor.lock().unwrap_or_else(PoisonError::into_inner).call_spare(now)
+    }
+
+    /// What the headers of an answer said about the rate limit.
+    pub(crate) fn tell_rate_limit(self: &Arc<Self>, limit: RateLimit) {
+        self.turn(|turn| {
+            turn.input(Input::RateLimit { remaining: limit.remaining, reset_ms: limit.reset_ms });
+        });
+    }
+
+    pub(crate) fn random_up_to(&self, bound: u64) -> u64 {
+        self.core().random.up_to(bound)
+    }
+
+    /// Runs something until it ends or the client does; `false` if the client does not run.
+    pub(crate) fn spawn_spare(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut core = self.core();
+        if core.ended {
+            return false;
+        }
+        let Some(runtime) = core.runtime.clone() else { return false };
+        core.spare.retain(|task| !task.is_finished());
+        let task = runtime.handle().spawn(work).abort_handle();
+        core.spare.push(task);
+        true
+    }
+}
