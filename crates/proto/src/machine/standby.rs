@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::backoff::Retry;
 use crate::io::{Output, TopicId};
 use crate::link::Link;
-use crate::notice::{ChannelStage, MomentKind, Reason};
+use crate::notice::{Certainty, ChannelStage, MomentKind, Reason};
 use crate::roster::ShardIndex;
 use crate::shard::Purpose;
 
@@ -36,8 +36,21 @@ impl Machine {
         self.counts.rotations += 1;
         self.moment_of_rotation(index, old.id, id, purpose);
         self.doubt_list(&old, cx.now.wall);
+        self.lose_what_only_it_carried(cx, index, &old);
         self.drain(cx.now.mono, index, old);
         self.log("info", format!("shard {index}: another channel stands by"));
+    }
+
+    /// A topic that the service refuses by now: the link that goes was the last to carry it.
+    fn lose_what_only_it_carried(&mut self, cx: &Context<'_>, index: ShardIndex, old: &Link) {
+        let shard = &self.shards[index];
+        let is_carried = |id: &&TopicId| {
+            shard.primary.iter().chain(&shard.standby).any(|link| link.subscriptions.confirmed.contains(id))
+        };
+        let refused: BTreeSet<TopicId> = shard.wanted.iter().filter(|id| !is_carried(id)).copied().collect();
+        let record =
+            self.ledger.lose(&refused, old.refused_since(cx.now), Reason::TopicRejected, Certainty::Certain);
+        self.notify_gaps(record);
     }
 
     /// The link that stands by becomes the one in use, and the other way round; both carry on.
