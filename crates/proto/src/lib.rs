@@ -7,6 +7,7 @@
 pub mod backfill;
 
 mod backoff;
+mod canonical;
 mod config;
 mod decision;
 mod dedup;
@@ -15,6 +16,7 @@ mod failure;
 mod gap;
 mod governor;
 mod io;
+mod likeness;
 mod link;
 mod liveness;
 mod machine;
@@ -22,6 +24,7 @@ mod notice;
 mod random;
 mod roster;
 mod shard;
+mod skew;
 mod throttle;
 mod time;
 mod token;

@@ -285,6 +285,7 @@ mod tests {
         socket.pinged(at(1), 1);
         assert_eq!(socket.pong(at(2)), (0, 1_000_000));
         assert_eq!(socket.pong(at(3)), (1, 1_000_001));
+        socket.heard(at(3));
         assert_eq!(socket.sound_until(), 1_000_001);
         socket.heard(at(90));
         assert_eq!(socket.sound_until(), 1_000_090 - 2 - GRAIN_MS);

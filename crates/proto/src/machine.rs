@@ -4,6 +4,7 @@
 //! notes the next deadline. Nothing is started twice, because what was started is part of the state.
 
 mod carry;
+mod copies;
 mod drive;
 mod frames;
 mod handover;
@@ -26,6 +27,7 @@ use crate::governor::Governor;
 use crate::io::{
     Effect, Generation, Input, LinkId, Operation, Output, SocketId, Ticket, TopicId, TopicRequest,
 };
+use crate::likeness::Likeness;
 use crate::link::Link;
 use crate::notice::{
     Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason,
@@ -70,6 +72,9 @@ pub struct Machine {
     waiters: Vec<wanted::Waiter>,
     standing: status::Standing,
     counts: stats::Counts,
+    likeness: Likeness,
+    /// When it was last said that copies arrive far apart.
+    skew_told: Option<u64>,
     seen: Option<Now>,
     last_ticket: u64,
     last_link: u32,
@@ -128,6 +133,8 @@ impl Machine {
             waiters: Vec::new(),
             standing: status::Standing::default(),
             counts: stats::Counts::default(),
+            likeness: Likeness::default(),
+            skew_told: None,
             seen: None,
             last_ticket: 0,
             last_link: 0,

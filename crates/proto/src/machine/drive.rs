@@ -270,24 +270,4 @@ impl Machine {
         self.shards[index].draining[position].clearing = Some(ticket);
         true
     }
-
-    fn drive_copies(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
-        let now = cx.now.mono;
-        let window = self.config.limits.dedup_window_ms;
-        let shard = &mut self.shards[index];
-        if shard.copies.is_none() {
-            return;
-        }
-        if shard.standby.is_some() || shard.successor.is_some() || !shard.draining.is_empty() {
-            shard.copies_until = now + window;
-        } else if shard.reads_late() {
-            shard.copies_until = now + window;
-            self.wake_at(now + window);
-        } else if now >= shard.copies_until {
-            shard.copies = None;
-        } else {
-            let until = shard.copies_until;
-            self.wake_at(until);
-        }
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::dedup::Key;
 use crate::envelope::{Envelope, Frame, SystemNotice, Unreadable};
 use crate::io::{SocketId, TopicId};
 use crate::link::Link;
@@ -92,22 +91,15 @@ impl Machine {
             return Disposition::Drop;
         };
         let shard = &mut self.shards[index];
-        let late = shard.copies.is_some() && shard.reads_late();
         let Some((role, link)) = shard.by_socket(socket) else { return Disposition::Drop };
         let (id, joined_at) = (link.id, link.joined_at.unwrap_or(0));
         if let Some(open) = link.open_mut() {
             open.vindicate();
         }
         let unproven = role != Role::Draining && (!link.is_live() || link.awaits_proof());
-        if let Some(window) = &mut shard.copies {
-            let key = Key::of(topic, envelope.body);
-            if !late {
-                window.forget(cx.now.mono);
-            }
-            if window.is_copy(key, id, joined_at, cx.now.mono) {
-                self.counts.duplicates += 1;
-                return Disposition::Drop;
-            }
+        if self.is_copy(cx.now, index, topic, envelope.body, (id, joined_at)) {
+            self.counts.duplicates += 1;
+            return Disposition::Drop;
         }
         if unproven && self.ledger.is_blind(topic) {
             Disposition::Hold(topic)

@@ -33,6 +33,9 @@ impl Machine {
         self.ledger.restore_covered(covered.iter().copied());
         let down = self.ledger.lose(&covered, past.sound_until, Reason::ProcessDown, Certainty::Certain);
         self.notify_gaps(down);
+        for event in &past.seen {
+            self.remember(cx.now, event);
+        }
     }
 
     /// The instant before which nothing sent can be missing on any topic that is live, in milliseconds since the epoch:

@@ -30,6 +30,8 @@ impl Machine {
             self.swap(index);
         }
         self.log("info", format!("shard {index}: building a channel ({purpose:?})"));
+        // A little before it subscribes: its first events may be later copies than that.
+        self.expect_copies(index, now);
         let link = self.new_link(index);
         let shard = &mut self.shards[index];
         (shard.successor, shard.purpose) = (Some(link), Some(purpose));

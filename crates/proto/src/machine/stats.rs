@@ -22,6 +22,7 @@ pub(super) struct Counts {
     pub(super) subscription_requests: u64,
     pub(super) queue_drops: u64,
     pub(super) clock_jumps: u64,
+    pub(super) single_sided: u64,
     pub(super) audits: u64,
     pub(super) audit_mismatches: u64,
 }
@@ -175,8 +176,8 @@ impl Machine {
             subscription_requests: counts.subscription_requests,
             clock_jumps: counts.clock_jumps,
             standby_live: self.standby_live(),
-            single_sided: 0,
-            skew: None,
+            single_sided: counts.single_sided,
+            skew: self.likeness.skew.stats(),
             audits: counts.audits,
             audit_mismatches: counts.audit_mismatches,
             channels_in_use: None,

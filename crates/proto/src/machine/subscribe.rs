@@ -80,13 +80,10 @@ impl Machine {
 
     /// From the moment a second link subscribes, its events and those of the one in use can be copies of each other.
     pub(super) fn joins(&mut self, index: ShardIndex, role: Role, now: u64) {
-        let window = self.config.limits.dedup_window_ms;
-        let shard = &mut self.shards[index];
         if matches!(role, Role::Standby | Role::Successor) {
-            shard.copies.get_or_insert_with(|| crate::dedup::Window::new(window));
-            shard.copies_until = now + window;
+            self.expect_copies(index, now);
         }
-        if let Some(link) = shard.link_mut(role) {
+        if let Some(link) = self.shards[index].link_mut(role) {
             link.joined_at.get_or_insert(now);
         }
     }
