@@ -35,6 +35,7 @@ pub(crate) fn open(options: Options, now_wall: u64) -> Result<(Opened, Restored)
     salvage::finish_earlier(&place)?;
     let known = place.before.unwrap_or_default();
     let is_missing = !place.path.exists();
+    recognise(&place)?;
     place.create_or_tighten()?;
     // From now on the file is known as ours, whatever happens to its first page.
     place.write(known.last, known.suspect);
@@ -86,27 +87,29 @@ pub(crate) fn open(options: Options, now_wall: u64) -> Result<(Opened, Restored)
     Ok((opened, restored))
 }
 
-fn look(place: &Place, is_suspect: bool) -> Result<Look, OpenError> {
+/// Refuses what is not ours before anything is done to it.
+fn recognise(place: &Place) -> Result<(), OpenError> {
     let file = || place.name.clone();
-    let header = schema::header_of(&place.path).map_err(|source| OpenError::Io {
-        file: file(),
-        action: "read",
-        source,
-    })?;
+    let header = match schema::header_of(&place.path) {
+        Ok(header) => header,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(OpenError::Io { file: file(), action: "read", source }),
+    };
     match header {
         Header::Ours { version } if version != VERSION => {
-            return Err(OpenError::Version { file: file(), found: version, known: VERSION });
+            Err(OpenError::Version { file: file(), found: version, known: VERSION })
         }
         // A creation that was cut off: SQLite takes it back.
-        Header::Other(_) if place.before.is_some() && place.beside("-journal").exists() => {}
-        Header::Other(what) if place.before.is_none() => {
-            return Err(OpenError::Foreign { file: file(), what });
-        }
+        Header::Other(_) if place.before.is_some() && place.beside("-journal").exists() => Ok(()),
+        Header::Other(what) if place.before.is_none() => Err(OpenError::Foreign { file: file(), what }),
         Header::Other(what) => {
-            return Err(OpenError::Damaged { file: file(), detail: format!("its first page is {what}") });
+            Err(OpenError::Damaged { file: file(), detail: format!("its first page is {what}") })
         }
-        Header::Ours { .. } | Header::Empty => {}
+        Header::Ours { .. } | Header::Empty => Ok(()),
     }
+}
+
+fn look(place: &Place, is_suspect: bool) -> Result<Look, OpenError> {
     let connection = schema::connect(&place.path).map_err(refused(&place.name, "open"))?;
     let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
     match tables {

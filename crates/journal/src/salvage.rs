@@ -70,7 +70,12 @@ pub(crate) fn salvage(
 
     let kept_as = free_name(place, now_wall);
     let complete = place.beside(COMPLETE);
-    fs::rename(&growing, &complete).map_err(io(place, "salvage"))?;
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&growing)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&growing, &complete))
+        .map_err(io(place, "salvage"))?;
     for suffix in ["", "-wal", "-shm"] {
         let from = place.beside(suffix);
         if from.exists() {
@@ -113,12 +118,22 @@ struct Hole {
 fn copy(source: &Connection, path: &Path, topics: &Topics, known_last: u64) -> rusqlite::Result<Copied> {
     let target = schema::connect(path)?;
     schema::create(&target, 0)?;
+    // Worthless until it is complete: synced once, then.
+    target.execute_batch("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF")?;
     let state = State::load(source).ok();
     let mut names = Topics::default();
-    let mut saver =
-        Saver { source, target: &target, topics, names: &mut names, saved: 0, last: None, holes: Vec::new() };
+    let mut saver = Saver {
+        source,
+        target: &target,
+        topics,
+        names: &mut names,
+        saved: 0,
+        first: None,
+        last: None,
+        holes: Vec::new(),
+    };
     saver.events(&state)?;
-    let Saver { saved, last, mut holes, .. } = saver;
+    let Saver { saved, first, last, mut holes, .. } = saver;
     copy_the_rest(source, &target)?;
 
     let last_saved = last.map_or(0, |(sequence, _)| sequence);
@@ -131,6 +146,16 @@ fn copy(source: &Connection, path: &Path, topics: &Topics, known_last: u64) -> r
     let is_end_missing = state.as_ref().is_none_or(|state| state.events > 0);
     if end > last_saved && is_end_missing {
         holes.push(Hole { from: last_saved + 1, to: end, after: last.map(|(_, at)| at), before: None });
+    }
+    let ended_at = known_last.saturating_sub(state.as_ref().map_or(known_last, |state| state.last_sequence));
+    let expected = state.as_ref().map(|state| state.events + ended_at);
+    let explained = saved + holes.iter().map(|hole| hole.to - hole.from + 1).sum::<u64>();
+    // Nothing says where the events began: what no hole explains was missing before the first.
+    if let (Some((first, at)), Some(expected)) = (first, expected)
+        && expected > explained
+    {
+        let from = first.saturating_sub(expected - explained).max(1);
+        holes.insert(0, Hole { from, to: first.saturating_sub(1).max(from), after: None, before: Some(at) });
     }
     let mut saved_state = state.clone().unwrap_or_default();
     saved_state.last_sequence = floor;
@@ -145,8 +170,7 @@ fn copy(source: &Connection, path: &Path, topics: &Topics, known_last: u64) -> r
     saved_state.clean = true;
     saved_state.save(&target)?;
     target.close().map_err(|(_, error)| error)?;
-    let ended_at = known_last.saturating_sub(state.as_ref().map_or(known_last, |state| state.last_sequence));
-    Ok(Copied { saved, expected: state.map(|state| state.events + ended_at), holes, floor })
+    Ok(Copied { saved, expected, holes, floor })
 }
 
 struct Saver<'a> {
@@ -155,7 +179,8 @@ struct Saver<'a> {
     topics: &'a Topics,
     names: &'a mut Topics,
     saved: u64,
-    /// The last event saved and when it was received.
+    /// The first and the last event saved and when they were received.
+    first: Option<(u64, u64)>,
     last: Option<(u64, u64)>,
     holes: Vec<Hole>,
 }
@@ -288,6 +313,7 @@ impl Saver<'_> {
                         before: Some(event.received_at),
                     });
                 }
+                self.first.get_or_insert((event.sequence, event.received_at));
                 self.last = Some((event.sequence, event.received_at));
             }
         }

@@ -1,4 +1,5 @@
 //! A journal as its client uses it.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! An outlet that collects, and journals in directories of their own.
-
-#![allow(dead_code, unreachable_pub, reason = "every test uses its part")]
+// Every test file uses a part of it.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
