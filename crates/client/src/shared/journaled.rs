@@ -25,15 +25,17 @@ impl Turn<'_> {
                 _ => {}
             }
         }
-        if let Some(backfill) = &self.shared.backfill {
+        let is_last_word =
+            matches!(&notice, Notice::Gap(gap) if self.core.fenced_gap.as_ref() == Some(&gap.id));
+        if let Some(backfill) = &self.shared.backfill
+            && !is_last_word
+        {
             backfill.hear(&notice);
         }
         match notice {
             // For the report only.
             Notice::History(_) => {}
-            Notice::Gap(gap) if self.core.fenced_gap.as_ref() == Some(&gap.id) => {
-                self.control_after(Control::Notice(Notice::Gap(gap)));
-            }
+            notice if is_last_word => self.control_after(Control::Notice(notice)),
             notice => self.control(Control::Notice(notice)),
         }
     }
@@ -88,6 +90,9 @@ impl Turn<'_> {
         }
         if restored.is_new {
             return;
+        }
+        if let Some((journal, chronicle)) = self.journal() {
+            chronicle.forget(journal, &restored);
         }
         let (past, lost) = past::past(restored, self.now.wall);
         if let Some(gap) = lost {
