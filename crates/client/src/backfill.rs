@@ -113,7 +113,7 @@ impl Backfill {
 
 /// Fills gaps until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let Some(backfill) = &shared.backfill else { return };
+    let Some(backfill) = &shared.services.backfill else { return };
     let (gaps, now) = shared.look(|machine, now| (machine.gaps(), now.wall));
     for gap in gaps.iter().filter(|gap| gap.to.is_some_and(|to| now.saturating_sub(to) < OLDEST_MS)) {
         backfill.add(gap);
@@ -200,7 +200,7 @@ pub(crate) fn item(
     body: &str,
 ) -> Result<Option<u64>, OptionError> {
     let refuse = |path: &str, why: &str| Err(OptionError::new(path, why));
-    let Some(backfill) = &shared.backfill else { return refuse("backfill", "is off") };
+    let Some(backfill) = &shared.services.backfill else { return refuse("backfill", "is off") };
     {
         let state = backfill.state();
         match state.theirs.as_ref().filter(|theirs| theirs.gap.id == gap && theirs.done.is_none()) {
@@ -236,7 +236,7 @@ pub(crate) fn item(
 
 /// The caller's function has ended; about a gap that it does not fill, nothing changes.
 pub(crate) fn done(shared: &Shared, gap: &str, outcome: Backfilled) {
-    let Some(backfill) = &shared.backfill else { return };
+    let Some(backfill) = &shared.services.backfill else { return };
     if let Some(theirs) = backfill.state().theirs.as_mut().filter(|theirs| theirs.gap.id == gap) {
         theirs.done.get_or_insert(outcome);
         backfill.changed.notify_waiters();

@@ -80,9 +80,8 @@ impl Client {
             environment.governor,
             environment.clock,
             delivery,
-            Services { secrets, oauth, rest, tls, streaming },
+            Services { secrets, oauth, rest, tls, streaming, backfill: options.backfill.map(Backfill::new) },
             journal.zip(chronicle),
-            options.backfill.map(Backfill::new),
         ));
         let client = Self { shared };
         client.change_topics(TopicChange::Add, topics);

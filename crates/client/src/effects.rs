@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::backfill::Backfill;
 use crate::control::Control;
 use crate::http::RateLimit;
 use crate::oauth::{self, OAuth, Token};
@@ -28,6 +29,7 @@ pub(crate) struct Services {
     pub(crate) rest: Rest,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) streaming: Streaming,
+    pub(crate) backfill: Option<Backfill>,
 }
 
 /// An effect with all it needs, so that it runs without the lock.

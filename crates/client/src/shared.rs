@@ -14,7 +14,7 @@ use genesys_notifications_proto::{
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::backfill::{self, Backfill};
+use crate::backfill;
 use crate::chronicle::Chronicle;
 use crate::clock::Clock;
 use crate::closing::Closing;
@@ -41,7 +41,6 @@ pub(crate) struct Shared {
     pub(crate) timer: Arc<Timer>,
     pub(crate) services: Services,
     pub(crate) kept: Option<Arc<Kept>>,
-    pub(crate) backfill: Option<Backfill>,
 }
 
 /// The machine and what the driver keeps for it.
@@ -106,7 +105,6 @@ impl Shared {
         delivery: Delivery,
         services: Services,
         journal: Option<(Journal, Chronicle)>,
-        backfill: Option<Backfill>,
     ) -> Self {
         let (delivery, timer) = (Arc::new(delivery), Arc::new(Timer::default()));
         let (kept, chronicle) = match journal {
@@ -138,7 +136,7 @@ impl Shared {
             ended: false,
             faulty: false,
         };
-        Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept, backfill }
+        Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept }
     }
 
     /// Changes the machine once and carries out all it asks for.
@@ -170,7 +168,7 @@ impl Shared {
             if let Some(kept) = &self.kept {
                 core.news = Some(runtime.handle().spawn(hear(self.clone(), kept.clone())).abort_handle());
             }
-            if self.backfill.is_some() {
+            if self.services.backfill.is_some() {
                 core.spare.push(runtime.handle().spawn(backfill::run(self.clone())).abort_handle());
             }
             core.runtime = Some(runtime);

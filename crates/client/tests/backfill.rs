@@ -95,7 +95,7 @@ fn backfill_error(world: &World) -> genesys_notifications_client::ErrorReport {
         }
         _ => None,
     });
-    errors.last().expect("no error of backfill")
+    errors.into_iter().next_back().expect("no error of backfill")
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn may_pass(failure: &Failure) -> bool {
 
 /// A call of the caller's function.
 pub(super) fn start(shared: &Arc<Shared>, method: &str, target: &str, body: Option<String>) -> u64 {
-    let Some(backfill) = &shared.backfill else { return 0 };
+    let Some(backfill) = &shared.services.backfill else { return 0 };
     let number = backfill.next_call();
     let refuse = |message: String| {
         let answer = Err(report(ErrorCode::BackfillFailed, message, None));
@@ -159,7 +159,7 @@ pub(super) fn start(shared: &Arc<Shared>, method: &str, target: &str, body: Opti
     };
     let theirs = shared.clone();
     let is_started = shared.spawn_spare(async move {
-        let Some(backfill) = &theirs.backfill else { return };
+        let Some(backfill) = &theirs.services.backfill else { return };
         // It is never closed.
         let _turn = backfill.calls.acquire().await;
         let answer = ask(&theirs, backfill, &call, 0).await;

@@ -27,7 +27,7 @@ impl Turn<'_> {
         }
         let is_last_word =
             matches!(&notice, Notice::Gap(gap) if self.core.fenced_gap.as_ref() == Some(&gap.id));
-        if let Some(backfill) = &self.shared.backfill
+        if let Some(backfill) = &self.shared.services.backfill
             && !is_last_word
         {
             backfill.hear(&notice);
