@@ -29,6 +29,17 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
+    /// Topics that an earlier run carried and nobody wants any more count no longer in the report.
+    pub(crate) fn forget(&self, journal: &Journal, restored: &Restored) {
+        let gone = restored.covered.iter().filter(|name| !self.covered.contains(*name));
+        let topics: Vec<String> = gone.cloned().collect();
+        if let Some(at) = restored.sound_until.filter(|_| !topics.is_empty()) {
+            let detail = serde_json::json!({ "topics": topics }).to_string();
+            journal.note(Note::Moment { at, kind: "forgotten".into(), detail });
+            journal.note(Note::Covered { topics: self.covered.iter().cloned().collect() });
+        }
+    }
+
     /// Goes on after an earlier run; `topics` are those wanted now.
     pub(crate) fn of(restored: &Restored, topics: &[Topic]) -> Self {
         let topics: HashSet<&str> = topics.iter().map(Topic::as_str).collect();

@@ -6,10 +6,10 @@ use std::fmt;
 use genesys_notifications_client::Gap;
 use genesys_notifications_sim::DeliveryState;
 
-use super::{TOPIC, World};
+use super::{Event, TOPIC, World};
 
-/// An event may be lost while the last frame that arrived was still on its way, so a gap may seem to begin this much late
-/// by the service's clock. On a busy machine a frame takes a few milliseconds from one thread to the other.
+/// An event may be lost while the last frame that arrived was still on its way, so by the service's clock a gap may seem to
+/// begin as much late as that frame took, which on a busy machine is long, and this much more.
 const TRANSIT_MS: u64 = 20;
 
 /// What became of the events of [`World::publish`], numbered from 1.
@@ -26,6 +26,8 @@ pub struct Verdict {
     pub gap_ms: u64,
     /// Time in which no open, healthy socket on a live, subscribed channel existed, as the fates of the events show.
     pub outage_ms: u64,
+    /// The same, one by one: from the last event written to the next.
+    pub outages: Vec<(u64, u64)>,
     pub most_off: u64,
 }
 
@@ -60,29 +62,48 @@ impl fmt::Display for Verdict {
 
 /// Judges what was told about the first `published` events.
 pub fn judge(world: &World, published: u64) -> Verdict {
-    let mut times: HashMap<u64, u32> = HashMap::new();
-    for event in world.observer.events().iter().filter(|event| !event.redelivered && event.origin == 0) {
-        *times.entry(event.n()).or_default() += 1;
-    }
-    judge_times(world, published, &times, world.observer.gaps())
+    let mut seen = Seen::default();
+    seen.add(world.observer.events());
+    judge_seen(world, published, &seen, world.observer.gaps())
 }
 
-/// The same, of events that several clients were told of one after the other.
-pub fn judge_times(world: &World, published: u64, times: &HashMap<u64, u32>, gaps: Vec<Gap>) -> Verdict {
+/// Live events that were told: how often, and when they were received.
+#[derive(Default)]
+pub struct Seen(HashMap<u64, (u32, u64)>);
+
+impl Seen {
+    pub fn add<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
+        for event in events.into_iter().filter(|event| event.origin == 0) {
+            let seen = self.0.entry(event.n()).or_insert((0, event.received_at));
+            // What is delivered again is said to be.
+            seen.0 = if event.redelivered { seen.0.max(1) } else { seen.0 + 1 };
+        }
+    }
+}
+
+/// The same, of events that several clients were told of one after the other. The outage is measured by whatever was
+/// published, so that it ends where the gaps do.
+pub fn judge_seen(world: &World, published: u64, seen: &Seen, gaps: Vec<Gap>) -> Verdict {
     let mut verdict = Verdict { published, gap_ms: union_ms(&gaps), ..Verdict::default() };
     let log = world.sim.log();
     let mut last_written = None;
     let mut is_out = false;
-    for (event, n) in log.events.iter().filter(|event| event.topic == TOPIC).zip(1..=published) {
+    let mut lag = 0;
+    for (event, n) in log.events.iter().filter(|event| event.topic == TOPIC).zip(1..) {
         let is_written = event.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Written);
         if is_written {
             if is_out && let Some(before) = last_written {
                 verdict.outage_ms += event.at - before;
+                verdict.outages.push((before, event.at));
             }
             last_written = Some(event.at);
         }
         is_out = !is_written;
-        if times.contains_key(&n) {
+        if let Some((_, received_at)) = seen.0.get(&n) {
+            lag = received_at.saturating_sub(event.at);
+            continue;
+        }
+        if n > published {
             continue;
         }
         verdict.lost += 1;
@@ -92,11 +113,12 @@ pub fn judge_times(world: &World, published: u64, times: &HashMap<u64, u32>, gap
         });
         let off = off.min().unwrap_or(u64::MAX);
         verdict.most_off = verdict.most_off.max(off);
-        if off > TRANSIT_MS {
+        if off > TRANSIT_MS + lag {
             verdict.silent.push((n, event.at, off, format!("{:?}", event.deliveries)));
         }
     }
-    verdict.twice = times.iter().filter(|(_, times)| **times > 1).map(|(n, times)| (*n, *times)).collect();
+    let twice = seen.0.iter().filter(|(n, (times, _))| **n <= published && *times > 1);
+    verdict.twice = twice.map(|(n, (times, _))| (*n, *times)).collect();
     verdict.gaps = gaps;
     verdict
 }
