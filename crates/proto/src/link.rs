@@ -24,6 +24,7 @@ pub(crate) struct Link {
     pub(crate) live_since: Option<u64>,
     /// Since when it is proven to carry each topic, without a break, by the wall clock.
     pub(crate) carries: BTreeMap<TopicId, u64>,
+    pub(crate) audit: Audit,
     /// It is to be replaced, and why: without waiting for its turn.
     pub(crate) doomed: Option<Reason>,
     /// Times its channel was opened again after having been live.
@@ -85,6 +86,26 @@ pub(crate) struct Subscriptions {
     pub(crate) left_out: u32,
 }
 
+/// The reading back of a channel's list.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    /// When the next one is due.
+    pub(crate) at: Option<u64>,
+    pub(crate) asked: Option<Asked>,
+    /// When the list was last found to be good, by the wall clock.
+    pub(crate) good_at: u64,
+    /// What the last one found.
+    pub(crate) missing: BTreeSet<TopicId>,
+    pub(crate) extra: BTreeSet<String>,
+}
+
+/// A reading under way: after which confirmation it was asked for, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) confirmations: u64,
+    pub(crate) wall: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) ticket: Ticket,
@@ -121,6 +142,7 @@ impl Link {
             joined_at: None,
             live_since: None,
             carries: BTreeMap::new(),
+            audit: Audit::default(),
             doomed: None,
             reopened: 0,
             failed_opens: 0,
@@ -158,6 +180,13 @@ impl Link {
     /// A confirmation that no pong has proven yet.
     pub(crate) fn awaits_proof(&self) -> bool {
         self.subscriptions.proven < self.subscriptions.confirmations
+    }
+
+    /// Nothing is being changed: the service has confirmed this revision, and that is proven.
+    pub(crate) fn is_settled(&self, revision: u64) -> bool {
+        let subscriptions = &self.subscriptions;
+        let is_idle = subscriptions.in_flight.is_none() && subscriptions.rest.is_empty();
+        is_idle && subscriptions.synced == Some(revision) && !self.awaits_proof()
     }
 
     /// Since when a topic that is refused now may have been missing: since the last proof of life, or since the list

@@ -3,6 +3,8 @@
 //! It is level-triggered: every input changes the least it can, then one pass over everything starts what is due and
 //! notes the next deadline. Nothing is started twice, because what was started is part of the state.
 
+mod audit;
+mod budget;
 mod carry;
 mod copies;
 mod drive;
@@ -19,7 +21,7 @@ mod status;
 mod subscribe;
 mod wanted;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::config::Config;
 use crate::gap::{Ledger, Record, number_of};
@@ -72,6 +74,9 @@ pub struct Machine {
     waiters: Vec<wanted::Waiter>,
     standing: status::Standing,
     counts: stats::Counts,
+    census: budget::Census,
+    /// Topics that the service confirms and does not list.
+    unlisted: BTreeSet<TopicId>,
     likeness: Likeness,
     /// When it was last said that copies arrive far apart.
     skew_told: Option<u64>,
@@ -133,6 +138,8 @@ impl Machine {
             waiters: Vec::new(),
             standing: status::Standing::default(),
             counts: stats::Counts::default(),
+            census: budget::Census::default(),
+            unlisted: BTreeSet::new(),
             likeness: Likeness::default(),
             skew_told: None,
             seen: None,
@@ -331,6 +338,7 @@ impl Machine {
             self.cancel(ticket);
         }
         self.stage(link.who(), ChannelStage::Ended, None);
+        self.lingers(&link);
         self.outbox.push_back(Output::ForgetLink(link.id));
         self.dirty = true;
     }
@@ -395,6 +403,7 @@ impl Machine {
     /// The service's clocks went on while the monotonic one stood still.
     fn age(&mut self, slept: u64) {
         self.tokens.age(slept);
+        self.census.age(slept);
         for shard in &mut self.shards {
             for (_, link) in shard.links_mut() {
                 if let Some(channel) = &mut link.channel {

@@ -72,6 +72,8 @@ impl Machine {
         self.drive_rotation(cx, index);
         self.drive_link(cx, index, Role::Successor);
         self.drive_handover(cx, index);
+        self.drive_audit(cx, index, Role::Primary);
+        self.drive_audit(cx, index, Role::Standby);
         self.drive_draining(cx, index);
         self.drive_copies(cx, index);
         self.drive_blemish(cx, index);
@@ -130,9 +132,13 @@ impl Machine {
             return;
         }
         let Some(generation) = self.tokens.current(now) else { return };
+        if !self.has_room(cx, index, role) {
+            return;
+        }
         if let Err(at) = cx.governor.create_channel(now) {
             return self.attempt_at(at);
         }
+        self.census.making(self.config.limits.channels);
         let ticket = self.start(
             now,
             What::Create(index, id, generation),
@@ -156,7 +162,9 @@ impl Machine {
         let mut is_reopened = false;
         if let Some(link) = self.shards[index].link_mut(role) {
             link.socket = Socket::Opening { id: socket, ticket };
-            is_reopened = link.subscriptions.confirmations > 0;
+            // A list that is not answered yet may be in force before its answer is.
+            let subscriptions = &link.subscriptions;
+            is_reopened = subscriptions.confirmations > 0 || subscriptions.unsure_since.is_some();
         }
         if is_reopened {
             self.joins(index, role, now);

@@ -34,7 +34,8 @@ impl Machine {
             (What::Clear(index, link, generation), Outcome::Subscriptions(result)) => {
                 self.clear_done(cx, index, link, generation, result.err());
             }
-            (What::Count, Outcome::Channels(_)) | (What::Audit(..), Outcome::Listed(_)) => {}
+            (What::Count, Outcome::Channels(result)) => self.channels_counted(cx, result),
+            (What::Audit(index, link), Outcome::Listed(result)) => self.listed(cx, index, link, result),
             // A result of another kind under this ticket: forged. The operation itself is still under way.
             (_, _) => {
                 self.operations.insert(ticket, started);
@@ -144,6 +145,7 @@ impl Machine {
             Err(failure) => {
                 let judgement = judge(Step::Create, &failure);
                 let report = ErrorReport::of(Step::Create, &failure, &judgement);
+                self.census.not_made();
                 if judgement.decision == Decision::Renew {
                     self.token_refused(cx, owner, &report);
                 }

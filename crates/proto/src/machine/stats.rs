@@ -180,7 +180,7 @@ impl Machine {
             skew: self.likeness.skew.stats(),
             audits: counts.audits,
             audit_mismatches: counts.audit_mismatches,
-            channels_in_use: None,
+            channels_in_use: self.census.in_use(),
         }
     }
 

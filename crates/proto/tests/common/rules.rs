@@ -189,7 +189,9 @@ impl Rules {
             }
             (Effect::CreateChannel { .. }, Outcome::Channel(Ok(_)))
             | (Effect::Subscribe { .. }, Outcome::Subscriptions(Ok(_)))
-            | (Effect::OpenSocket { .. }, Outcome::Socket(_)) => {}
+            | (Effect::OpenSocket { .. }, Outcome::Socket(_))
+            | (Effect::ListChannels { .. }, Outcome::Channels(_))
+            | (Effect::ListSubscriptions { .. }, Outcome::Listed(_)) => {}
             _ => return false,
         }
         self.operations.remove(&ticket);

@@ -1,0 +1,173 @@
+//! Channels are few and shared with other applications of the same client and user: they are counted before one is made,
+//! and a channel of somebody else is never displaced knowingly (P3).
+
+use std::collections::VecDeque;
+
+use crate::backoff::Retry;
+use crate::failure::Failure;
+use crate::io::{ChannelsInUse, Effect};
+use crate::link::Link;
+use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, Reason};
+use crate::roster::ShardIndex;
+use crate::shard::Role;
+
+use super::{Context, Machine, What};
+
+/// A count is believed for so long.
+const FRESH_MS: u64 = 60_000;
+/// That there are many channels is said this often.
+const WARN_EVERY_MS: u64 = 60 * 60 * 1_000;
+
+/// The channels of this client and user, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    in_flight: bool,
+    /// When they were counted last, or that failed.
+    read_at: Option<u64>,
+    /// What was counted; nothing if that failed.
+    total: Option<usize>,
+    /// Creations of our own that it does not hold.
+    made_since: usize,
+    /// When our own channels end that nobody uses any more: the service displaces such first.
+    lingering: VecDeque<u64>,
+    /// All are in use: not counted again before.
+    blocked_until: Option<u64>,
+    retry: Retry,
+    warned_at: Option<u64>,
+}
+
+impl Census {
+    pub(super) fn in_use(&self) -> Option<usize> {
+        self.total.map(|total| total + self.made_since)
+    }
+
+    /// One is about to be made.
+    pub(super) fn making(&mut self, limit: usize) {
+        if self.in_use().is_some_and(|in_use| in_use >= limit) {
+            self.lingering.pop_front();
+        } else {
+            self.made_since += 1;
+        }
+    }
+
+    pub(super) fn not_made(&mut self) {
+        self.made_since = self.made_since.saturating_sub(1);
+    }
+
+    /// The monotonic clock stood still for so long, the channels' lives did not.
+    pub(super) fn age(&mut self, slept: u64) {
+        self.lingering.iter_mut().for_each(|ends_at| *ends_at = ends_at.saturating_sub(slept));
+    }
+}
+
+impl Machine {
+    /// Whether a channel may be made, as far as others are concerned; if that is not known, it is found out.
+    pub(super) fn has_room(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) -> bool {
+        let now = cx.now.mono;
+        if self.census.in_flight {
+            return false;
+        }
+        if let Some(at) = self.census.blocked_until.filter(|at| *at > now) {
+            if self.has_lingering(now) {
+                return true;
+            }
+            self.wait_for_room(index, role, at);
+            return false;
+        }
+        if self.census.read_at.is_none_or(|at| now >= at + FRESH_MS) {
+            self.count_channels(cx);
+            return false;
+        }
+        let limit = self.config.limits.channels;
+        if self.census.in_use().is_none_or(|in_use| in_use < limit) || self.has_lingering(now) {
+            return true;
+        }
+        self.refuse_channel(cx, index, role);
+        false
+    }
+
+    fn has_lingering(&mut self, now: u64) -> bool {
+        self.census.lingering.retain(|ends_at| *ends_at > now);
+        !self.census.lingering.is_empty()
+    }
+
+    fn count_channels(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let Some(generation) = self.tokens.current(now) else { return };
+        if let Err(at) = cx.governor.call(now) {
+            return self.attempt_at(at);
+        }
+        self.census.in_flight = true;
+        self.census.blocked_until = None;
+        self.start(now, What::Count, Effect::ListChannels { generation });
+    }
+
+    pub(super) fn channels_counted(&mut self, cx: &mut Context<'_>, result: Result<ChannelsInUse, Failure>) {
+        let now = cx.now.mono;
+        self.dirty = true;
+        let under_way =
+            self.shards.iter().flat_map(|shard| shard.links()).filter(|(_, link)| link.creating.is_some());
+        let made_since = under_way.count();
+        let census = &mut self.census;
+        (census.in_flight, census.read_at, census.made_since) = (false, Some(now), made_since);
+        // Unknown is not full: whoever may not list channels may still make one.
+        census.total = result.ok().map(|channels| channels.total);
+        let (limits, Some(total)) = (&self.config.limits, census.total) else { return };
+        if total < limits.channels {
+            census.retry.reset();
+        }
+        if total < limits.channels_warn_from || census.warned_at.is_some_and(|at| now < at + WARN_EVERY_MS) {
+            return;
+        }
+        census.warned_at = Some(now);
+        let message = self.many_channels(total);
+        self.log("warn", message.clone());
+        self.notify(Notice::Error(too_many(message)));
+    }
+
+    fn many_channels(&self, in_use: usize) -> String {
+        let ours =
+            self.shards.iter().flat_map(|shard| shard.links()).filter(|(_, link)| link.channel.is_some());
+        let (ours, limit) = (ours.count(), self.config.limits.channels);
+        format!("{in_use} of {limit} channels are in use, {ours} of them by this client")
+    }
+
+    fn refuse_channel(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        let now = cx.now.mono;
+        let suspended = self.state == ClientState::Suspended;
+        let census = &mut self.census;
+        census.retry.again(&self.config.backoff, suspended, now, cx.random);
+        let at = census.read_at.unwrap_or(now).max(now) + FRESH_MS + (census.retry.at - now);
+        census.blocked_until = Some(at);
+        let message = self.many_channels(self.census.in_use().unwrap_or_default());
+        self.notify(Notice::Error(too_many(format!("{message}: a channel that is needed is not made"))));
+        self.wait_for_room(index, role, at);
+    }
+
+    fn wait_for_room(&mut self, index: ShardIndex, role: Role, at: u64) {
+        if role != Role::Primary {
+            return self.wake_at(at);
+        }
+        self.attempt_at(at);
+        self.shards[index].trouble = Some(Reason::TooManyChannels);
+        let message = self.many_channels(self.census.in_use().unwrap_or_default());
+        self.standing.trouble(Reason::TooManyChannels, Some(too_many(message)));
+    }
+
+    /// A link is given up: its channel lasts until it or its token ends.
+    pub(super) fn lingers(&mut self, link: &Link) {
+        let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone) else { return };
+        let ends_at = self.tokens.ends_at(channel.owner).map_or(0, |at| at.min(channel.ends_at));
+        self.census.lingering.push_back(ends_at);
+    }
+}
+
+fn too_many(message: String) -> ErrorReport {
+    let hint = "close applications that use the same OAuth client, or give each its own; channels nobody uses end with \
+                their token";
+    ErrorReport {
+        hint: Some(hint.into()),
+        retryable: true,
+        ..ErrorReport::new(ErrorCode::TooManyChannels, message)
+    }
+}
