@@ -2,6 +2,8 @@
 
 mod common;
 
+use common::manners::Fate;
+use common::service::http;
 use common::world::World;
 use genesys_notifications_proto::{ClientState, Config, Continuity, Reason};
 
@@ -47,5 +49,25 @@ fn a_pair_that_was_made_while_nothing_was_wanted_brings_no_copies() {
     let a = world.service.number(A);
     world.publish(a, None);
     world.run_for(1_000);
+    assert_eq!(world.record.delivered.len(), 1);
+}
+
+// P5.1
+#[test]
+fn a_channel_that_is_opened_again_before_its_list_was_answered_brings_no_copies() {
+    let mut world = World::new(Config { continuity: Continuity::Standby, ..Config::default() }, 7);
+    world.subscribe(&[A]);
+    world.manners.script[2].extend([Fate::Serve, Fate::Late(2_000)]);
+    world.manners.script[3].extend([Fate::Serve, Fate::Fail(http(503, "service.unavailable"))]);
+    world.connect();
+    world.run_for(MINUTE);
+    let open = world.wires.open_here();
+    assert_eq!(open.len(), 2);
+    world.pause(open[1], 10_000);
+    let a = world.service.number(A);
+    world.publish(a, None);
+    world.run_for(1_000);
+    world.subscribe(&[B]);
+    world.run_for(MINUTE);
     assert_eq!(world.record.delivered.len(), 1);
 }

@@ -55,11 +55,12 @@ pub(crate) fn world(seed: u64, tiny: bool, fault: Option<Fault>) -> World {
     let mut dice = SplitMix::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let scale = if tiny { 1 } else { 100 };
     let mut config = Config {
-        continuity: if dice.up_to(2) == 0 { Continuity::Reconnect } else { Continuity::Overlap },
+        continuity: [Continuity::Reconnect, Continuity::Overlap, Continuity::Standby][dice.up_to(2) as usize],
         ..Config::default()
     };
     config.limits.topics_per_channel = if dice.up_to(3) == 0 { 2 } else { 1_000 };
-    config.limits.channels = 6;
+    // Room for all topics, however few fit on a channel.
+    config.limits.channels = if config.continuity == Continuity::Standby { 10 } else { 6 };
     if dice.up_to(3) == 0 {
         config.rotation.before_expiry_ms = Some(20 * MINUTE);
     }

@@ -24,7 +24,7 @@ const MENDED_AFTER: u64 = 20 * MINUTE;
 pub(crate) fn world(seed: u64, fault: Option<Fault>) -> World {
     let mut dice = SplitMix::new(seed.wrapping_mul(0x9e6c_63d0_876a_3f6b) ^ 0x7ee4);
     let mut config = Config {
-        continuity: [Continuity::Reconnect, Continuity::Overlap][dice.up_to(1) as usize],
+        continuity: [Continuity::Reconnect, Continuity::Overlap, Continuity::Standby][dice.up_to(2) as usize],
         ..Config::default()
     };
     config.limits.topics_per_channel = if dice.up_to(7) == 0 { 2 } else { 1_000 };

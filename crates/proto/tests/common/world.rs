@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use genesys_notifications_proto::{
-    ClientState, Config, Context, Effect, Ending, Governor, GovernorConfig, Input, LinkId, Machine,
-    Operation, Random, SocketId, SplitMix, Ticket,
+    ClientState, Config, Context, Continuity, Effect, Ending, Governor, GovernorConfig, Input, LinkId,
+    Machine, Operation, Random, SocketId, SplitMix, Ticket,
 };
 
 use super::agenda::{Agenda, Cargo, Item};
@@ -97,7 +97,14 @@ impl World {
     }
 
     pub(crate) fn with(config: Config, governor: GovernorConfig, seed: u64, fault: Option<Fault>) -> Self {
-        let bounds = Bounds { window_ms: 60_000, tokens: 40, creations: 100, subscriptions: 300, opens: 300 };
+        let links = if config.continuity == Continuity::Standby { 2 } else { 1 };
+        let bounds = Bounds {
+            window_ms: 60_000,
+            tokens: 40,
+            creations: 100 * links,
+            subscriptions: 300 * links,
+            opens: 300 * links,
+        };
         Self {
             silence_ms: config.heartbeat.silence_ms,
             machine: Machine::new(config.clone()),
