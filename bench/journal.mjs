@@ -1,50 +1,66 @@
-// What the journal costs. Each measurement is one source and one consumer, both fresh processes.
+// What the journal costs: the same client with and without it, by turns.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { median } from './figures.mjs'
+import { brief, medians, table } from './figures.mjs'
 import { measure } from './measure.mjs'
+import { VARIANTS } from './variants.mjs'
 
 /** A journal on a memory file system would measure nothing: `BENCH_DIR` names a directory on a disk. */
 const DIRECTORY = process.env.BENCH_DIR ?? tmpdir()
+const PER_SECOND = 1_000
 
-const VARIANTS = {
-  'journal off': () => undefined,
-  "journal, sync 'interval'": (path) => ({ path, sync: 'interval' }),
-  "journal, sync 'always'": (path) => ({ path, sync: 'always' }),
+const JOURNALS = {
+  off: { label: 'journal off', options: () => ({}) },
+  interval: { label: "journal, sync 'interval'", options: (path) => ({ journal: { path, sync: 'interval' } }) },
+  always: { label: "journal, sync 'always'", options: (path) => ({ journal: { path, sync: 'always' } }) },
 }
 
-export async function run({ quick }) {
-  const rounds = quick ? 1 : 5
-  const blast = { ratePerSecond: 100_000, count: quick ? 50_000 : 200_000 }
-  const steady = { ratePerSecond: 1_000, count: quick ? 4_000 : 10_000 }
-  const samples = Object.fromEntries(Object.keys(VARIANTS).map((name) => [name, []]))
+export async function run({ quick, source }) {
+  const rounds = quick ? 1 : 7
+  const blasted = quick ? 40_000 : 100_000
+  const paced = quick ? 1_000 : 2_000
+  const steps = [
+    { payload: 'small', events: blasted / 10 },
+    { payload: 'small', events: blasted },
+    { payload: 'small', events: paced, perSecond: PER_SECOND },
+  ]
+  const samples = {}
   for (let round = 0; round < rounds; round++) {
-    for (const [name, journal] of Object.entries(VARIANTS)) {
-      samples[name].push({
-        blast: await inDirectory((path) => measure({ traffic: blast, journal: journal(path) })),
-        steady: await inDirectory((path) => measure({ traffic: steady, journal: journal(path) })),
-      })
+    for (const [name, { options }] of Object.entries(JOURNALS)) {
+      const [blast, steady] = await inDirectory((path) =>
+        measure({ source, variant: VARIANTS.parsed, options: options(path), steps }),
+      )
+      const { latency_p50Ms, latency_p99Ms, latency_maxMs } = steady
+      const taken = (samples[name] ??= [])
+      taken.push({ ...blast, latency_p50Ms, latency_p99Ms, latency_maxMs })
     }
   }
-  const of = (name, pick) => median(samples[name].map(pick))
-  const base = of('journal off', ({ blast }) => blast.eventsPerSecond)
-  const rows = Object.keys(VARIANTS).map((name) => ({
-    variant: name,
-    'events/s': Math.round(of(name, ({ blast }) => blast.eventsPerSecond)),
-    ratio: (of(name, ({ blast }) => blast.eventsPerSecond) / base).toFixed(2),
-    'CPU µs/event': of(name, ({ blast }) => blast.cpuMicrosPerEvent).toFixed(1),
-    'peak MB': Math.round(of(name, ({ blast }) => blast.peakMegabytes)),
-    'p50 ms': of(name, ({ steady }) => steady.p50Ms),
-    'p99 ms': of(name, ({ steady }) => steady.p99Ms),
-    'max ms': of(name, ({ steady }) => steady.maxMs),
-  }))
-  const [{ blast: first }] = samples['journal off']
+  const result = { rounds }
+  for (const [name, taken] of Object.entries(samples)) result[name] = medians(taken)
+  for (const figures of [result.off, result.interval, result.always]) {
+    figures.eventsPerSecond_ratio = figures.eventsPerSecond / result.off.eventsPerSecond
+  }
+  const bytes = Math.round(source.about.payloads.small.bytesPerEvent)
   const title =
-    `journal: ${blast.count.toLocaleString('en')} events of ${Math.round(first.bytesPerEvent)} B at full blast, then ` +
-    `${steady.ratePerSecond.toLocaleString('en')} events/s (latency from the source to the listener), median of ${rounds}`
-  return { title, columns: Object.keys(rows[0]), rows, samples }
+    `journal: ${blasted.toLocaleString('en')} events of ${bytes} B at full blast, then ` +
+    `${PER_SECOND.toLocaleString('en')} events/s (latency from the socket to the listener), median of ${rounds}`
+  return { result, text: `${title}\n${table(Object.keys(JOURNALS).map((name) => row(name, result[name])))}` }
+}
+
+function row(name, figures) {
+  return {
+    variant: JOURNALS[name].label,
+    'events/s': brief(figures.eventsPerSecond),
+    '×': figures.eventsPerSecond_ratio.toFixed(2),
+    'main µs': brief(figures.mainMicros),
+    'process µs': brief(figures.processMicros),
+    'peak MB': brief(figures.peakMegabytes),
+    'p50 ms': brief(figures.latency_p50Ms),
+    'p99 ms': brief(figures.latency_p99Ms),
+    'max ms': brief(figures.latency_maxMs),
+  }
 }
 
 async function inDirectory(act) {
@@ -52,6 +68,6 @@ async function inDirectory(act) {
   try {
     return await act(join(directory, 'events.journal'))
   } finally {
-    await rm(directory, { recursive: true })
+    await rm(directory, { recursive: true, maxRetries: 5 })
   }
 }

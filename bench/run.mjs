@@ -1,10 +1,19 @@
-// Runs benchmarks by name (default: all), prints tables, and with `--json <file>` writes the figures.
-import { writeFile } from 'node:fs/promises'
+// Runs benchmarks by name (default: all) and prints tables. A full run also writes results.json and chart.svg beside this
+// file; `--quick` takes less than a minute and writes nothing, `--json <file>` writes the figures there.
+import { spawnSync } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import os from 'node:os'
 import { parseArgs } from 'node:util'
 
+import { chart } from './chart.mjs'
+import * as delivery from './delivery.mjs'
 import * as journal from './journal.mjs'
+import { Source } from './source.mjs'
 
-const BENCHMARKS = { journal }
+const BENCHMARKS = { journal, delivery }
+const RESULTS = new URL('results.json', import.meta.url)
+const CHART = new URL('chart.svg', import.meta.url)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,15 +28,53 @@ for (const name of names) {
 }
 
 const results = {}
-for (const name of names) {
-  const { title, columns, rows } = (results[name] = await BENCHMARKS[name].run({ quick: values.quick }))
-  console.log(`\n${title}\n${table(columns, rows)}`)
+const source = await Source.start()
+try {
+  for (const name of names) {
+    const { result, text } = await BENCHMARKS[name].run({ quick: values.quick, source })
+    results[name] = { machine: machine(), ...result }
+    console.log(`\n${text}`)
+  }
+} finally {
+  await source.stop()
 }
-if (values.json) await writeFile(values.json, `${JSON.stringify(results, undefined, 2)}\n`)
+if (values.json) await write(values.json, results)
+if (!values.quick) {
+  await write(RESULTS, { ...(await previous()), ...results })
+  if (results.delivery) await writeFile(CHART, chart(results.delivery))
+}
 
-function table(columns, rows) {
-  const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column])))]
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i].length)))
-  const line = (row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
-  return [line(cells[0]), widths.map((width) => '-'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n')
+async function write(file, figures) {
+  await writeFile(file, `${JSON.stringify(figures, rounded, 2)}\n`)
+}
+
+function rounded(_, value) {
+  return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value
+}
+
+async function previous() {
+  try {
+    return JSON.parse(await readFile(RESULTS, 'utf8'))
+  } catch {
+    return {}
+  }
+}
+
+/** What the figures belong to. */
+function machine() {
+  const [{ model }] = os.cpus()
+  return {
+    commit: said('git', ['rev-parse', '--short', 'HEAD']),
+    date: new Date().toISOString().slice(0, 10),
+    cpu: `${os.cpus().length} × ${model.trim()}`,
+    memory: `${Math.round(os.totalmem() / 2 ** 30)} GiB`,
+    system: `${os.type()} ${os.release()} ${os.arch()}`,
+    node: process.version,
+    rust: said('rustc', ['--version'])?.split(' ')[1],
+    ws: createRequire(import.meta.url)('ws/package.json').version,
+  }
+}
+
+function said(command, args) {
+  return spawnSync(command, args, { encoding: 'utf8' }).stdout?.trim()
 }
