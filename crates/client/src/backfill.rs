@@ -12,6 +12,7 @@ use genesys_notifications_proto::backfill::Plan;
 use genesys_notifications_proto::{Backfilled, ClientState, Frame, Gap, Notice, Reason};
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::yield_now;
 
 use crate::control::Control;
 use crate::options::OptionError;
@@ -29,7 +30,7 @@ const OLDEST_MS: u64 = 24 * 60 * 60 * 1000;
 /// Calls of the caller's function at the same time; each may hold an answer.
 const CALLS_AT_ONCE: usize = 4;
 
-/// Items handed over in one turn.
+/// Items handed over before others of the runtime have their turn.
 const ITEMS_AT_ONCE: usize = 64;
 
 /// What fills gaps, for the life of a client.
@@ -168,15 +169,14 @@ async fn follow_recipes(shared: &Arc<Shared>, backfill: &Backfill, gap: &Gap) ->
         for report in plan.take_reports() {
             shared.tell(Control::Notice(Notice::Error(report)));
         }
-        for items in items.chunks(ITEMS_AT_ONCE) {
-            shared.room().await;
-            shared.turn(|turn| {
-                for item in items {
-                    let frame = frame(&gap.id, &item.topic, &item.body, item.source);
-                    is_whole &= is_readable(&frame);
-                    turn.backfill(&item.topic, &frame);
-                }
-            });
+        for (i, item) in items.iter().enumerate() {
+            if i % ITEMS_AT_ONCE == 0 {
+                yield_now().await;
+            }
+            shared.spare_room().await;
+            let frame = frame(&gap.id, &item.topic, &item.body, item.source);
+            is_whole &= is_readable(&frame);
+            shared.turn(|turn| turn.backfill(&item.topic, &frame));
         }
     }
     if is_whole { plan.outcome() } else { plan.outcome().min(Backfilled::Partial) }
@@ -222,13 +222,13 @@ pub(crate) fn item(
         return refuse("eventBody", "is nested too deeply");
     }
     shared.turn(|turn| turn.backfill(topic, &frame));
-    if !shared.is_full() {
+    if !shared.is_crowded() {
         return Ok(None);
     }
     let call = backfill.next_call();
     let theirs = shared.clone();
     shared.spawn_spare(async move {
-        theirs.room().await;
+        theirs.spare_room().await;
         theirs.tell(Control::ApiAnswer { call, answer: Ok((204, String::new())) });
     });
     Ok(Some(call))

@@ -227,6 +227,11 @@ impl Delivery {
         self.full.load(Ordering::Acquire)
     }
 
+    /// Whether nothing that can wait should be added.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.state().queue.is_crowded()
+    }
+
     /// Waits until sockets may be read again, by whatever measure.
     ///
     /// # Cancel safety

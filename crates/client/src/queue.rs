@@ -215,6 +215,11 @@ impl EventQueue {
         self.handed = self.handed.max(sequence);
     }
 
+    /// Whether it would soon drop events instead of pausing: nothing that can wait should be added.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.options.on_full != OnFull::Pause && self.is_over(2)
+    }
+
     /// Whether sockets must not be read: from full until half full, and only if the options say pause.
     pub(crate) fn is_full(&self) -> bool {
         self.full

@@ -366,3 +366,33 @@ fn gaps_of_an_earlier_run_and_the_time_between_are_filled_after_the_start() {
     let sequences: Vec<u64> = world.observer.events().iter().map(|event| event.sequence).collect();
     assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "{sequences:?}");
 }
+
+#[test]
+fn a_wait_of_hours_ends_a_backfill_and_is_kept_by_the_next() {
+    let mut world = World::live("", &with(&[TOPIC, CONVERSATIONS], NOW));
+    world.fault(
+        r#"{"match":{"operation":"userPresences"},"action":{"kind":"status","status":429,"retryAfter":7200}}"#,
+    );
+    let fault = cut(&mut world);
+    world.sim.clear_fault(fault);
+    assert_eq!(until_filled(&mut world).backfilled, Backfilled::No);
+    assert_eq!(world.requests("userPresences").len(), 1);
+    assert!(world.requests("conversationDetails").is_empty(), "the wait holds for every call");
+    assert!(backfill_error(&world).message.contains(" s"), "{:?}", world.observer.errors());
+    world.until_events_flow();
+}
+
+#[test]
+fn items_do_not_push_events_out_of_a_queue_that_drops() {
+    let options = format!(
+        r#"{{"topics":["{CONVERSATIONS}"],"backfill":{NOW},"queue":{{"maxEvents":10,"onFull":"dropOldest"}}}}"#
+    );
+    let mut world = World::live("", &options);
+    let fault = cut(&mut world);
+    let lost: BTreeSet<String> = (0..40).map(|n| format!("lost-{n}")).collect();
+    lost.iter().for_each(|id| converse(&world, id));
+    world.sim.clear_fault(fault);
+    assert_eq!(until_filled(&mut world).backfilled, Backfilled::Yes);
+    assert_eq!(conversation_ids(&items(&world)), lost);
+    assert_eq!(world.observer.client.stats().dropped, 0);
+}

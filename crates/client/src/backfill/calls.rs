@@ -79,7 +79,7 @@ pub(super) async fn ask(
 ) -> Result<(u16, String), Failure> {
     let mut tried = 0;
     loop {
-        permit(shared, backfill, not_before).await;
+        permit(shared, backfill, not_before).await?;
         let failure = match once(shared, call).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
@@ -99,18 +99,23 @@ pub(super) async fn ask(
     }
 }
 
-/// Waits until the client is connected, the time has come, and there is a permit to spare.
-async fn permit(shared: &Arc<Shared>, backfill: &Backfill, not_before: u64) {
+/// Waits until the client is connected, the time has come, and there is a permit to spare. Fails if the service asks for
+/// a wait that is too long.
+async fn permit(shared: &Arc<Shared>, backfill: &Backfill, not_before: u64) -> Result<(), Failure> {
     let mut connected = backfill.connected.subscribe();
     loop {
         // It fails only if the sender is gone, which `backfill` holds.
         let _ = connected.wait_for(|connected| *connected).await;
         let now = shared.clock.now();
         let floor = shared.api_opens_at().max(backfill.state().floor);
-        let wait = not_before.saturating_sub(now.wall).max(floor.saturating_sub(now.mono));
-        let wait = match wait {
+        let asked = floor.saturating_sub(now.mono);
+        if asked > LONGEST_WAIT_MS {
+            let seconds = asked / 1_000;
+            return Err(Failure::Protocol(format!("the service asks to wait for another {seconds} s")));
+        }
+        let wait = match not_before.saturating_sub(now.wall).max(asked) {
             0 => match shared.spare_permit(now.mono) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(at) => at.saturating_sub(now.mono).max(1),
             },
             wait => wait,

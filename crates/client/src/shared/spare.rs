@@ -2,14 +2,19 @@
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use genesys_notifications_proto::{Input, Random as _};
+use tokio::time::sleep;
 
 use crate::control::Control;
 use crate::http::RateLimit;
 use crate::secret::Secret;
 
 use super::Shared;
+
+/// How often a queue that drops is looked at while something waits for room.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Shared {
     /// Tells the caller something.
@@ -46,6 +51,23 @@ impl Shared {
 
     pub(crate) fn random_up_to(&self, bound: u64) -> u64 {
         self.core().random.up_to(bound)
+    }
+
+    /// Whether an event that can wait must wait.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_full() || (self.kept.is_none() && self.delivery.is_crowded())
+    }
+
+    /// Waits until an event that can wait may be added.
+    pub(crate) async fn spare_room(&self) {
+        loop {
+            self.room().await;
+            if !self.is_crowded() {
+                return;
+            }
+            // A queue that drops tells nobody when it has room.
+            sleep(LOOK).await;
+        }
     }
 
     /// Runs something until it ends or the client does; `false` if the client does not run.
