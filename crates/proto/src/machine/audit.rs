@@ -163,15 +163,26 @@ impl Machine {
             ),
         );
         for (from, topics) in since {
-            let shard = &self.shards[index];
-            let is_carried = |id: &&TopicId| shard.carriers().any(|link| link.carried(**id, from));
-            let lost: Vec<TopicId> = topics.iter().filter(|id| !is_carried(id)).copied().collect();
-            let record = self.ledger.lose(&lost, from, Reason::SubscriptionMismatch, Certainty::Possible);
+            self.may_miss(index, from, &topics);
+        }
+    }
+
+    /// Another live link may have carried them, from some time on.
+    fn may_miss(&mut self, index: ShardIndex, from: u64, topics: &[TopicId]) {
+        let (reason, certainty) = (Reason::SubscriptionMismatch, Certainty::Possible);
+        let mut until: BTreeMap<Option<u64>, BTreeSet<TopicId>> = BTreeMap::new();
+        for id in topics.iter().filter(|id| self.ledger.is_covered(**id)) {
+            let carried_since = self.shards[index].carriers().filter_map(|link| link.carries.get(id)).min();
+            until.entry(carried_since.copied()).or_default().insert(*id);
+        }
+        for (to, topics) in until {
+            let record = match to {
+                Some(to) if to <= from => None,
+                Some(to) => self.ledger.blemish(topics, from, to, reason, certainty),
+                None => self.ledger.lose(&topics, from, reason, certainty),
+            };
             self.notify_gaps(record);
         }
-        let carried: BTreeSet<TopicId> =
-            self.shards[index].carriers().flat_map(|link| link.carries.keys().copied()).collect();
-        self.cover(index, &carried, cx.now.wall);
     }
 }
 

@@ -9,7 +9,8 @@ use crate::io::{ChannelsInUse, Effect};
 use crate::link::Link;
 use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, Reason};
 use crate::roster::ShardIndex;
-use crate::shard::Role;
+use crate::shard::{Role, Shard};
+use crate::time::Now;
 
 use super::{Context, Machine, What};
 
@@ -17,6 +18,11 @@ use super::{Context, Machine, What};
 const FRESH_MS: u64 = 60_000;
 /// That there are many channels is said this often.
 const WARN_EVERY_MS: u64 = 60 * 60 * 1_000;
+
+/// The life of a channel whose end was never told (documented).
+const CHANNEL_LIFE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// More are not remembered: the service has no more.
+const MOST_LINGERING: usize = 100;
 
 /// The channels of this client and user, as far as they are known.
 #[derive(Debug, Default)]
@@ -50,8 +56,12 @@ impl Census {
         }
     }
 
-    pub(super) fn not_made(&mut self) {
+    /// It was not made, or nobody knows: without an answer it may be there, and is of no use.
+    pub(super) fn not_made(&mut self, now: u64, failure: &Failure) {
         self.made_since = self.made_since.saturating_sub(1);
+        if failure.status().is_none() {
+            self.lingering.push_back(now + CHANNEL_LIFE_MS);
+        }
     }
 
     /// The monotonic clock stood still for so long, the channels' lives did not.
@@ -87,7 +97,9 @@ impl Machine {
     }
 
     fn has_lingering(&mut self, now: u64) -> bool {
-        self.census.lingering.retain(|ends_at| *ends_at > now);
+        let lingering = &mut self.census.lingering;
+        lingering.drain(..lingering.len().saturating_sub(MOST_LINGERING));
+        lingering.retain(|ends_at| *ends_at > now);
         !self.census.lingering.is_empty()
     }
 
@@ -154,11 +166,21 @@ impl Machine {
         self.standing.trouble(Reason::TooManyChannels, Some(too_many(message)));
     }
 
-    /// A link is given up: its channel lasts until it or its token ends.
+    /// A link is given up: its channel lasts until its end, perhaps only until its token's; as that is not known, it is
+    /// not counted on.
     pub(super) fn lingers(&mut self, link: &Link) {
-        let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone) else { return };
-        let ends_at = self.tokens.ends_at(channel.owner).map_or(0, |at| at.min(channel.ends_at));
-        self.census.lingering.push_back(ends_at);
+        if let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone) {
+            self.census.lingering.push_back(channel.ends_at);
+        }
+    }
+
+    /// The process that ended had channels, and nobody uses them any more: at least one for each shard that was live.
+    pub(super) fn left_behind(&mut self, now: Now, ended_at: u64) {
+        let live = |shard: &&Shard| shard.wanted.iter().any(|id| self.ledger.is_blind(*id));
+        let shards = self.shards.iter().filter(live).count();
+        let each = if self.has_standby() { 2 } else { 1 };
+        let left = CHANNEL_LIFE_MS.saturating_sub(now.wall.saturating_sub(ended_at));
+        self.census.lingering.extend(std::iter::repeat_n(now.mono + left, shards * each));
     }
 }
 

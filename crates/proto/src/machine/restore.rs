@@ -33,6 +33,7 @@ impl Machine {
         self.ledger.restore_covered(covered.iter().copied());
         let down = self.ledger.lose(&covered, past.sound_until, Reason::ProcessDown, Certainty::Certain);
         self.notify_gaps(down);
+        self.left_behind(cx.now, past.sound_until);
         for event in &past.seen {
             self.remember(cx.now, event);
         }

@@ -145,7 +145,7 @@ impl Machine {
             Err(failure) => {
                 let judgement = judge(Step::Create, &failure);
                 let report = ErrorReport::of(Step::Create, &failure, &judgement);
-                self.census.not_made();
+                self.census.not_made(now, &failure);
                 if judgement.decision == Decision::Renew {
                     self.token_refused(cx, owner, &report);
                 }

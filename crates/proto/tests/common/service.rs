@@ -33,6 +33,10 @@ pub(crate) struct Channel {
     pub(crate) owner: u32,
     pub(crate) ends_at: u64,
     pub(crate) gone: bool,
+    /// Of another application.
+    pub(crate) foreign: bool,
+    /// Events on it come so much later than on others.
+    pub(crate) skew_ms: u64,
     pub(crate) topics: BTreeSet<u16>,
     pub(crate) carrier: Option<SocketId>,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Service {
     pub(crate) channels_end_with_token: bool,
     pub(crate) only_the_owner_may_subscribe: bool,
     pub(crate) refusal: Refusal,
+    /// Lists of subscriptions are empty, whatever they hold.
+    pub(crate) unlisted: bool,
     pub(crate) tokens: BTreeMap<u32, Token>,
     pub(crate) channels: BTreeMap<u32, Channel>,
     pub(crate) forbidden: BTreeSet<u16>,
@@ -85,6 +91,7 @@ impl Service {
             channels_end_with_token: true,
             only_the_owner_may_subscribe: false,
             refusal: Refusal::PerTopic,
+            unlisted: false,
             tokens: BTreeMap::new(),
             channels: BTreeMap::new(),
             forbidden: BTreeSet::new(),
@@ -132,6 +139,8 @@ impl Service {
             owner: generation,
             ends_at: now + self.channel_life,
             gone: false,
+            foreign: false,
+            skew_ms: 0,
             topics: BTreeSet::new(),
             carrier: None,
         };
@@ -155,6 +164,9 @@ impl Service {
         let Some(channel) = self.channels.get(&key).filter(|channel| !channel.gone) else {
             return Err(http(404, "not.found"));
         };
+        if self.unlisted {
+            return Ok(Vec::new());
+        }
         Ok(channel.topics.iter().map(|topic| self.names[usize::from(*topic)].clone()).collect())
     }
 

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod channels;
 mod ending;
 mod gaps;
 mod liveness;
