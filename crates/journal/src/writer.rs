@@ -687,3 +687,6 @@ fn is_due(waiting: &Waiting, now: Instant) -> bool {
 fn news_of(eviction: &Eviction) -> News {
     News::Evicted { topics: eviction.topics.iter().cloned().collect(), from: eviction.from, to: eviction.to }
 }
+
+#[cfg(test)]
+mod tests;
