@@ -106,6 +106,7 @@ fn what_was_lost_lies_inside_a_gap_and_nothing_came_twice() {
             let out: Vec<_> = verdict.outages.iter().filter(|out| out.0 <= to && gap.from <= out.1).collect();
             eprintln!("{} {}..{to} ({} ms) {:?}, out {out:?}", gap.id, gap.from, to - gap.from, gap.reason);
         }
+        eprintln!("{:#?}\n{:#?}", log.faults, log.sockets);
     }
     eprintln!(
         "seed {seed}, {continuity} {journal}: {verdict}, ratio {ratio:.2}, {} faults",

@@ -12,6 +12,9 @@ use super::{Event, TOPIC, World};
 /// begin as much late as that frame took, which on a busy machine is long, and this much more.
 const TRANSIT_MS: u64 = 20;
 
+/// A service that takes longer to write an event is not healthy.
+const HELD_UP_MS: u64 = 100;
+
 /// What became of the events of [`World::publish`], numbered from 1.
 #[derive(Debug, Default)]
 pub struct Verdict {
@@ -90,7 +93,12 @@ pub fn judge_seen(world: &World, published: u64, seen: &Seen, gaps: Vec<Gap>) ->
     let mut is_out = false;
     let mut lag = 0;
     for (event, n) in log.events.iter().filter(|event| event.topic == TOPIC).zip(1..) {
-        let is_written = event.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Written);
+        // What is written late was held up by a service that was as good as gone.
+        let is_prompt = |at: u64| at.saturating_sub(event.at) < HELD_UP_MS;
+        let is_written = event
+            .deliveries
+            .iter()
+            .any(|delivery| delivery.state == DeliveryState::Written && delivery.at.is_some_and(is_prompt));
         if is_written {
             if is_out && let Some(before) = last_written {
                 verdict.outage_ms += event.at - before;
