@@ -268,7 +268,35 @@ impl Backfill {
 
 #[cfg(test)]
 mod tests {
+    use genesys_notifications_proto::Certainty;
+
     use super::*;
+
+    fn gap(id: &str) -> Gap {
+        Gap {
+            id: id.into(),
+            from: 1,
+            to: Some(2),
+            reason: Reason::ConnectionLost,
+            topics: vec!["v2.users.u.presence".into()],
+            certainty: Certainty::Possible,
+            backfilled: Backfilled::No,
+        }
+    }
+
+    #[test]
+    fn closed_gaps_wait_once_unless_they_are_filled_or_the_loss_was_local() {
+        let backfill = Backfill::new(read(Default::default()).unwrap());
+        backfill.add(&Gap { to: None, ..gap("open") });
+        backfill.add(&Gap { reason: Reason::QueueFull, ..gap("queue") });
+        backfill.add(&Gap { reason: Reason::JournalFull, ..gap("journal") });
+        backfill.add(&Gap { backfilled: Backfilled::Partial, ..gap("filled") });
+        for id in ["a", "b", "a"] {
+            backfill.hear(&Notice::Gap(gap(id)));
+        }
+        let waiting: Vec<_> = backfill.state().waiting.iter().map(|gap| gap.id.clone()).collect();
+        assert_eq!(waiting, ["a", "b"]);
+    }
 
     #[test]
     fn a_frame_is_read_as_an_event_with_its_source() {

@@ -138,7 +138,9 @@ impl Step for Search {
         let is_last = conversations.is_empty() || (has_all && (new == 0 || conversations.len() < PAGE_SIZE));
         if !is_last {
             if self.page >= MOST_PAGES {
-                harvest.lacks();
+                if !has_all {
+                    harvest.lacks();
+                }
                 return Ok(false);
             }
             self.page += 1;

@@ -231,6 +231,18 @@ fn an_endless_answer_ends() {
 }
 
 #[test]
+fn as_many_as_the_pages_hold_are_whole() {
+    let mut plan = plan(&["v2.users.u.conversations"]);
+    let mut items = 0;
+    while let Some(request) = plan.next() {
+        let page = page(&request);
+        let all: Vec<Value> = (0..100).map(|n| conversation(&format!("c{page}-{n}"), 0, None)).collect();
+        items += plan.answer(Ok(&hits(&all, 10_000)), NOW).len();
+    }
+    assert_eq!((items, plan.outcome()), (10_000, Backfilled::Yes));
+}
+
+#[test]
 fn a_flood_of_items_ends_and_is_told() {
     let topics: Vec<String> = (0..49).map(|n| format!("v2.detail.events.conversation.c{n}.acw")).collect();
     let mut topics: Vec<&str> = topics.iter().map(String::as_str).collect();
