@@ -95,7 +95,22 @@ impl Drain {
 #[derive(Debug)]
 pub(crate) struct Blemish {
     pub(crate) reported_at: u64,
-    pub(crate) pending: Option<(u64, u64)>,
+    /// When those that nobody was told of yet came, each since the last proof before it; in order.
+    pub(crate) pending: Vec<(u64, u64)>,
+}
+
+/// So many stretches are told apart in one report; what comes more often is one.
+const STRETCHES: usize = 16;
+
+impl Blemish {
+    /// Adds a stretch; the readable time between two of them is not part of the record.
+    pub(crate) fn add(&mut self, from: u64, to: u64) {
+        let is_full = self.pending.len() >= STRETCHES;
+        match self.pending.last_mut() {
+            Some(last) if from <= last.1 || is_full => *last = (last.0.min(from), last.1.max(to)),
+            _ => self.pending.push((from, to)),
+        }
+    }
 }
 
 impl Shard {

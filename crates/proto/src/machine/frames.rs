@@ -179,12 +179,9 @@ impl Machine {
         let open = self.shards[index].by_socket(socket).and_then(|(_, link)| link.open());
         let from = open.map_or(at, |open| open.sound_until());
         match &mut self.shards[index].blemish {
-            Some(blemish) => {
-                let start = blemish.pending.map_or(from, |(start, _)| start);
-                blemish.pending = Some((start, at));
-            }
+            Some(blemish) => blemish.add(from, at),
             None => {
-                self.shards[index].blemish = Some(Blemish { reported_at: cx.now.mono, pending: None });
+                self.shards[index].blemish = Some(Blemish { reported_at: cx.now.mono, pending: Vec::new() });
                 self.notify(Notice::Error(ErrorReport::new(
                     ErrorCode::UnreadableFrame,
                     format!("a frame could not be read: {why}"),
@@ -201,21 +198,24 @@ impl Machine {
         if now < due {
             return self.wake_at(due);
         }
-        match blemish.pending.take() {
-            None => self.shards[index].blemish = None,
-            Some((from, to)) => {
-                blemish.reported_at = now;
-                self.wake_at(now + REPORT_EVERY_MS);
-                self.report_blemish(index, from, to);
-            }
+        let pending = std::mem::take(&mut blemish.pending);
+        if pending.is_empty() {
+            self.shards[index].blemish = None;
+            return;
+        }
+        blemish.reported_at = now;
+        self.wake_at(now + REPORT_EVERY_MS);
+        for (from, to) in pending {
+            self.report_blemish(index, from, to);
         }
     }
 
     /// What is gathered is told now: its topics may not be wanted, or nobody be there, in a second.
     pub(super) fn flush_blemishes(&mut self) {
         for index in 0..self.shards.len() {
-            let pending = self.shards[index].blemish.as_mut().and_then(|blemish| blemish.pending.take());
-            if let Some((from, to)) = pending {
+            let blemish = self.shards[index].blemish.as_mut();
+            for (from, to) in blemish.map(|blemish| std::mem::take(&mut blemish.pending)).unwrap_or_default()
+            {
                 self.report_blemish(index, from, to);
             }
         }

@@ -109,7 +109,8 @@ impl Machine {
         self.shards[index].draining.push(drain);
     }
 
-    /// A successor that is proven alive, though not of the youngest change, carries on with what it has.
+    /// A successor that is proven alive, though not of the youngest change, carries on with what it has. Without one, the
+    /// lost link is given back.
     pub(super) fn successor_takes_over(
         &mut self,
         index: ShardIndex,
@@ -117,9 +118,9 @@ impl Machine {
         sound_until: u64,
         wall: u64,
         loss: &Loss,
-    ) -> Result<(), Link> {
+    ) -> Option<Link> {
         let Some(successor) = self.shards[index].successor.take_if(|link| link.is_live()) else {
-            return Err(lost);
+            return Some(lost);
         };
         let (socket, who) = (successor.open().map(|open| open.id), successor.who());
         let shard = &mut self.shards[index];
@@ -130,22 +131,23 @@ impl Machine {
         let lost = self.lose_carried(lost, sound_until, loss.reason, wall);
         self.outbox.extend(socket.map(Output::Release));
         self.refresh_verdicts(index);
-        Ok(self.discard(lost))
+        self.discard(lost);
+        None
     }
 
-    /// A link that is still draining carries on alone, and is replaced at once.
+    /// A link that is still draining carries on alone, and is replaced at once. Without one, the lost link is given back.
     pub(super) fn survivor_takes_over(
         &mut self,
         index: ShardIndex,
         lost: Link,
         sound_until: u64,
         loss: &Loss,
-    ) -> Result<(), Link> {
+    ) -> Option<Link> {
         let draining = &mut self.shards[index].draining;
         let Some(position) =
             draining.iter().position(|drain| drain.link.is_live() && drain.clearing.is_none())
         else {
-            return Err(lost);
+            return Some(lost);
         };
         let mut survivor = draining.remove(position).link;
         survivor.doomed = Some(loss.reason);
@@ -155,6 +157,7 @@ impl Machine {
         self.notify_gaps(record);
         self.stage(survivor.who(), ChannelStage::Primary, Some(loss.reason));
         self.shards[index].primary = Some(survivor);
-        Ok(self.discard(lost))
+        self.discard(lost);
+        None
     }
 }

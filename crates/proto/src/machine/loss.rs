@@ -144,14 +144,12 @@ impl Machine {
         if was_live {
             self.counts.drops += 1;
             self.doubt_list(&link, sound_until);
-            let carries_on = self
+            let alone = self
                 .standby_takes_over(cx, index, link, sound_until, &loss)
-                .or_else(|link| self.successor_takes_over(index, link, sound_until, cx.now.wall, &loss))
-                .or_else(|link| self.survivor_takes_over(index, link, sound_until, &loss));
-            match carries_on {
-                Ok(()) => return,
-                Err(lost) => link = self.lose_carried(lost, sound_until, loss.reason, cx.now.wall),
-            }
+                .and_then(|link| self.successor_takes_over(index, link, sound_until, cx.now.wall, &loss))
+                .and_then(|link| self.survivor_takes_over(index, link, sound_until, &loss));
+            let Some(lost) = alone else { return };
+            link = self.lose_carried(lost, sound_until, loss.reason, cx.now.wall);
         }
         // The user waits for this channel to be replaced; anything else is over with its socket.
         link.doomed = link.doomed.filter(|why| *why == Reason::Requested);

@@ -46,8 +46,8 @@ impl Machine {
         let shards = self.shards.iter().filter(|shard| shard.wanted.iter().any(is_covered));
         let sound = shards.filter_map(|shard| sound_until(shard, is_covered)).min().unwrap_or(now.wall);
         // Frames that could not be read and of which nobody has been told yet.
-        let untold = self.shards.iter().filter_map(|shard| shard.blemish.as_ref()?.pending);
-        untold.map(|(from, _)| from).min().map_or(sound, |from| from.min(sound))
+        let untold = self.shards.iter().filter_map(|shard| shard.blemish.as_ref()?.pending.first());
+        untold.map(|(from, _)| *from).min().map_or(sound, |from| from.min(sound))
     }
 
     fn known(&mut self, gap: &Gap) -> BTreeSet<TopicId> {

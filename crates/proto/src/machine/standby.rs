@@ -67,7 +67,7 @@ impl Machine {
         self.refresh_verdicts(index);
     }
 
-    /// The link in use is lost: the one that stands by carries on at once.
+    /// The link in use is lost: the one that stands by carries on at once. Without one, the lost link is given back.
     pub(super) fn standby_takes_over(
         &mut self,
         cx: &mut Context<'_>,
@@ -75,9 +75,9 @@ impl Machine {
         lost: Link,
         sound_until: u64,
         loss: &Loss,
-    ) -> Result<(), Link> {
+    ) -> Option<Link> {
         let Some(standby) = self.shards[index].standby.take_if(|link| link.is_live()) else {
-            return Err(lost);
+            return Some(lost);
         };
         let who = standby.who();
         self.shards[index].primary = Some(standby);
@@ -89,7 +89,7 @@ impl Machine {
             format!("shard {index}: its channel was lost ({:?}), the second one carries on", loss.reason),
         );
         self.build_behind(cx, index, lost, loss);
-        Ok(())
+        None
     }
 
     pub(super) fn standby_lost(&mut self, cx: &mut Context<'_>, index: ShardIndex, loss: &Loss) {
