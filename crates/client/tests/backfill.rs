@@ -4,10 +4,13 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Event, TOPIC, Told, World};
-use genesys_notifications_client::{Backfilled, ClientState, Control, ErrorCode, Gap, Notice, Reason};
+use genesys_notifications_client::{
+    Backfilled, ClientState, Control, Environment, ErrorCode, Gap, Governor, GovernorConfig, Notice, Reason,
+};
 use serde_json::{Value, json};
 
 const USER: &str = "00000000-0000-4000-8000-000000000001";
@@ -200,6 +203,37 @@ fn a_wait_that_the_service_asks_for_is_kept_and_holds_up_no_reconnect() {
     assert!(conversation_ids(&items(&world)).contains("lost"));
     let requests = world.requests("conversationDetails");
     assert!(requests[1].at >= requests[0].at + 3_000, "{} ms", requests[1].at - requests[0].at);
+}
+
+#[test]
+fn permits_for_a_reconnect_are_left_over() {
+    let config =
+        GovernorConfig { channel_burst: 20, channel_interval_ms: 1, rest_burst: 10, rest_interval_ms: 2_000 };
+    let governor = Arc::new(Mutex::new(Governor::new(config)));
+    let topics: Vec<String> = (0..40).map(|n| format!("v2.users.u{n}.routingStatus")).collect();
+    let options = with(&topics.iter().map(String::as_str).collect::<Vec<_>>(), NOW);
+    let environment = Environment::default().with_governor(governor);
+    let mut world = World::in_environment(environment, "", &options);
+    world.observer.client.connect().unwrap();
+    world.until_connected();
+    let fault = cut(&mut world);
+    world.sim.clear_fault(fault);
+    // All that may be spent is spent.
+    let mut asked = (0, Instant::now());
+    world.until("the end of what backfill may take at once", |world| {
+        let requests = world.requests("userRoutingStatus").len();
+        if requests > asked.0 {
+            asked = (requests, Instant::now());
+        }
+        asked.0 > 0 && asked.1.elapsed() > Duration::from_millis(400)
+    });
+    assert!(asked.0 < 10, "{}", asked.0);
+    let (begin, channels) = (Instant::now(), world.requests("createChannel").len());
+    world.observer.client.reconnect();
+    world.until("a new channel", |world| world.requests("createChannel").len() > channels);
+    world.until_connected();
+    // A new channel and its subscriptions are two permits, of which there is one in 2 s.
+    assert!(begin.elapsed() < Duration::from_millis(1_500), "{:?}", begin.elapsed());
 }
 
 #[test]
