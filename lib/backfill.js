@@ -1,5 +1,6 @@
 'use strict'
 
+const { native } = require('./border')
 const { isObject, kind, show, wrong } = require('./check')
 const { Deferred, abortable } = require('./deferred')
 const { ClosedError, NotificationError, describe, fromReport } = require('./errors')
@@ -80,7 +81,7 @@ class BackfillRunner {
 
   async #give(gap, item, index) {
     const { topicName, body } = readItem(gap, item, `items[${index}]`)
-    const number = this.#native.backfillItem(gap.id, topicName, body)
+    const number = native(() => this.#native.backfillItem(gap.id, topicName, body))
     if (number !== null) await this.#answerTo(number)
   }
 
@@ -134,8 +135,8 @@ function toJson(value, path) {
 }
 
 function withQuery(path, query) {
-  if (typeof path !== 'string' || !path.startsWith('/api/')) {
-    throw wrong('path', `must begin with "/api/", as in "/api/v2/conversations", not ${show(path)}`)
+  if (typeof path !== 'string' || !path.startsWith('/api/v2/')) {
+    throw wrong('path', `must begin with "/api/v2/", as in "/api/v2/conversations", not ${show(path)}`)
   }
   if (query === undefined) return path
   if (!isObject(query)) throw wrong('query', `must be an object, not ${kind(query)}`)

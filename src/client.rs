@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use genesys_notifications_client::{Batch, Client, Options, ProvidedToken, TopicChange};
+use genesys_notifications_client::{Backfilled, Batch, Client, Options, ProvidedToken, TopicChange};
 use napi::bindgen_prelude::{Float64ArraySlice, Function};
 use napi::{Env, JsString};
 use napi_derive::napi;
@@ -105,6 +105,33 @@ impl NativeClient {
         if let Ok(client) = self.client() {
             client.provide_token(ticket as u64, answer);
         }
+    }
+
+    /// Calls the API for the user's backfill function; an `apiAnswer` control brings the number back.
+    #[napi(catch_unwind, ts_args_type = "method: 'GET' | 'POST', path: string, body?: string")]
+    pub fn api_call(&self, method: String, path: String, body: Option<String>) -> Result<f64> {
+        Ok(self.client()?.backfill_api_call(&method, &path, body) as f64)
+    }
+
+    /// One item of the user's backfill function, its body as JSON. A number if there is no room for the next: an `apiAnswer`
+    /// control brings it back once there is.
+    #[napi(catch_unwind)]
+    pub fn backfill_item(&self, gap: String, topic: String, body: String) -> Result<Option<f64>> {
+        let number = self.client()?.backfill_item(&gap, &topic, &body).map_err(|error| invalid(&error))?;
+        Ok(number.map(|number| number as f64))
+    }
+
+    /// The user's backfill function has ended.
+    #[napi(catch_unwind, ts_args_type = "gap: string, outcome: 'no' | 'partial' | 'yes'")]
+    pub fn backfill_done(&self, gap: String, outcome: String) -> Result<()> {
+        let outcome = match outcome.as_str() {
+            "no" => Backfilled::No,
+            "partial" => Backfilled::Partial,
+            "yes" => Backfilled::Yes,
+            other => return Err(internal(format!("no such outcome: {other}"))),
+        };
+        self.client()?.backfill_done(&gap, outcome);
+        Ok(())
     }
 
     /// Every event up to this sequence is done with: the journal does not deliver it again.

@@ -42,13 +42,14 @@ export const environment = ({ urls, credentials }) => ({
   GENESYS_CLIENT_SECRET: credentials.clientSecret,
 })
 
-/** Waits until the condition gives something, and returns it. */
+/** Waits until the condition gives something, and returns it; `what` is words, or a function that finds them in the end. */
 export async function until(condition, what = condition.toString(), withinMs = 10_000) {
   const deadline = Date.now() + withinMs
   for (;;) {
     const value = await condition()
     if (value) return value
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`)
+    if (Date.now() > deadline)
+      throw new Error(`not within ${withinMs} ms: ${typeof what === 'function' ? what() : what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
