@@ -484,7 +484,8 @@ impl Writer {
 
     /// Over the bound with events that nobody acknowledged, and they stay.
     fn is_blocked(&self) -> bool {
-        self.is_over() && !self.can_delete() && self.options.on_full != OnFull::EvictOldest
+        let has_to_stay = self.state.unacknowledged > 0 && self.options.on_full != OnFull::EvictOldest;
+        self.is_over() && !self.can_delete() && has_to_stay
     }
 
     fn plan(&self, now: Instant) -> Option<Plan> {
