@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use genesys_notifications_proto::{ClientState, Effect, Notice, Output, SocketId};
+use genesys_notifications_proto::{ClientState, Effect, MomentKind, Notice, Output, SocketId};
 
 use super::agenda::Item;
 use super::journal::Entry;
@@ -99,6 +99,7 @@ impl World {
     }
 
     fn noticed(&mut self, notice: Notice) {
+        let now = self.clock.now();
         match &notice {
             Notice::State(change) => {
                 self.rules.state_changed(change);
@@ -128,6 +129,13 @@ impl World {
                 let ended = self.machine.state().is_terminal();
                 if let Some(journal) = self.journal.as_mut().filter(|_| !ended) {
                     journal.moment(self.clock.truth, moment);
+                }
+                // What the machine claims to be live it owes, whichever of its links carries it.
+                if let (MomentKind::Covered { topics }, true) = (&moment.what, self.manners.answers_pings) {
+                    for name in topics {
+                        let number = self.service.number(name);
+                        self.truth.is_live(number, now.wall);
+                    }
                 }
             }
             Notice::Error(_) | Notice::Log(_) => {}

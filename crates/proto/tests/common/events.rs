@@ -88,6 +88,10 @@ impl World {
     /// A pong came back to a ping sent then: what was confirmed before that is live, if no other link is in play.
     pub(crate) fn proven(&mut self, link: LinkId, sent: u64) {
         let Some(acked) = self.acked.get(&link).filter(|acked| acked.told_at <= sent) else { return };
+        // With several links it is for the machine to say which of them counts.
+        if self.channel_of.len() > 1 {
+            return;
+        }
         // A later list that was not confirmed may have changed it.
         if self.last_asked.get(&link) != Some(&acked.ticket) {
             return;

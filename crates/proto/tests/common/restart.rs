@@ -79,7 +79,8 @@ impl World {
         self.refresh();
     }
 
-    /// The kernel closes the sockets, and every answer on its way is for nobody.
+    /// The kernel closes the sockets, and every answer on its way is for nobody. Its channels end as well: how many of a
+    /// process that is no more may stand in the way of the next one is not this world's question.
     fn forget_process(&mut self) {
         for item in self.agenda.forget_process() {
             self.lose(&item);
@@ -94,6 +95,7 @@ impl World {
         }
         for channel in self.service.channels.values_mut() {
             (channel.carrier, channel.owner) = (None, 0);
+            channel.gone |= !channel.foreign;
         }
         self.service.tokens.clear();
         self.requests.clear();
