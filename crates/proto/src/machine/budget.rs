@@ -16,6 +16,8 @@ use super::{Context, Machine, What};
 
 /// A count is believed for so long.
 const FRESH_MS: u64 = 60_000;
+/// Before a channel is refused they are counted again, unless that was done just now.
+const RECOUNT_MS: u64 = 1_000;
 /// That there are many channels is said this often.
 const WARN_EVERY_MS: u64 = 60 * 60 * 1_000;
 
@@ -92,7 +94,13 @@ impl Machine {
         if self.census.in_use().is_none_or(|in_use| in_use < limit) || self.has_lingering(now) {
             return true;
         }
-        self.refuse_channel(cx, index, role);
+        let is_guess = self.census.made_since > 0;
+        if is_guess && self.census.read_at.is_some_and(|at| now >= at + RECOUNT_MS) {
+            // Of those made since the count some may have ended.
+            self.count_channels(cx);
+        } else {
+            self.refuse_channel(cx, index, role);
+        }
         false
     }
 
