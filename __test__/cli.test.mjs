@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
+import { journalPath } from './support/journal.mjs'
 import { TOPIC, environment, simulator, until } from './support/world.mjs'
 
 const CLI = fileURLToPath(new URL('../bin/genesys-cloud-notifications.js', import.meta.url))
@@ -18,6 +22,8 @@ function start(args, env = {}) {
   const ended = once(child, 'close').then(([code]) => ({ code, ...said }))
   return { child, said, ended }
 }
+
+const OPTIONS = ['--region', 'us-east-1', '--client-id', 'i', '--client-secret', 's']
 
 const run = (args, env) => start(args, env).ended
 
@@ -50,8 +56,16 @@ test('a wrong command line ends with 2 and says why on stderr', async () => {
     [['simulate', '--options', '{"heartbeatMs":0}'], /heartbeatMs/],
     [['demo', '--seconds', '0'], /--seconds must be/],
     [['topics', '--bogus'], /--bogus/],
-    [['replay'], /not in this version/],
-    [['report'], /not in this version/],
+    [['replay'], /path of a journal/],
+    [['replay', '/nowhere/events.db'], /no journal at "\/nowhere\/events\.db"/],
+    [['replay', tmpdir()], /is not a file/],
+    [['replay', CLI, 'second.db'], /one too many/],
+    [['replay', CLI, '--from', 'yesterday'], /--from must be a time/],
+    [['replay', CLI, '--from', '#9', '--to', '#5'], /to: must not lie before/],
+    [['replay', CLI, '--speed', 'fast'], /--speed must be/],
+    [['report'], /path of a journal/],
+    [['report', CLI, '--json', '--svg'], /not both/],
+    [['listen', TOPIC, ...OPTIONS, '--journal', tmpdir()], /journal\.path/],
   ]
   for (const [args, words] of wrong) {
     const { code, stdout, stderr } = await run(args)
@@ -114,6 +128,76 @@ test('listen survives drops, and says so on stderr', async (t) => {
   await until(() => said.stdout.length > before)
   child.kill('SIGTERM')
   assert.equal((await ended).code, 0)
+})
+
+const parsed = (stdout) => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)) // prettier-ignore
+
+test('listen with a journal goes on where a killed one ended; replay and report read what it kept', async (t) => {
+  const sim = await simulator(t)
+  const env = environment(sim)
+  const path = await journalPath(t)
+  const args = ['listen', TOPIC, '--journal', path]
+  const traffic = sim.traffic({ ratePerSecond: 100, topics: [TOPIC] })
+  const first = start(args, env)
+  await until(() => first.said.stdout.split('\n').length > 20)
+  assert.equal((await run(['report', path])).code, 0)
+  first.child.kill('SIGKILL')
+  await first.ended
+
+  const second = start([...args, '--standby', '--backfill'], env)
+  await until(() => /gap-1 closed/.test(second.said.stderr) && second.said.stdout.split('\n').length > 20)
+  assert.match(second.said.stderr, /process_down/)
+  const busy = await run(args, env)
+  assert.deepEqual([busy.code, /is in use by process \d+/.test(busy.stderr)], [2, true], busy.stderr)
+  traffic.stop()
+  second.child.kill('SIGTERM')
+  assert.equal((await second.ended).code, 0)
+
+  const printed = [...parsed(first.said.stdout), ...parsed(second.said.stdout)]
+  const known = new Map(printed.map((event) => [event.sequence, event]))
+  const again = printed.filter(({ redelivered }) => redelivered)
+  // At least once: what was printed twice is flagged.
+  assert.ok(printed.length - known.size <= again.length)
+
+  const replayed = await run(['replay', path])
+  assert.equal(replayed.code, 0, replayed.stderr)
+  const events = parsed(replayed.stdout)
+  assert.ok(events.every(({ origin }) => origin === 'replay'))
+  const live = events.filter(({ sequence }) => known.has(sequence))
+  assert.equal(live.length, known.size)
+  for (const { sequence, eventBody } of live) assert.deepEqual(eventBody, known.get(sequence).eventBody)
+
+  const [begin, end] = [events[3], events[8]]
+  const some = await run(['replay', path, '--from', `#${begin.sequence}`, '--to', `#${end.sequence}`, '--speed', '50'])
+  assert.deepEqual(parsed(some.stdout), events.slice(3, 8))
+  const late = await run(['replay', path, '--from', new Date(end.receivedAt).toISOString(), '--raw'])
+  assert.equal(parsed(late.stdout).length, events.filter(({ receivedAt }) => receivedAt >= end.receivedAt).length)
+  assert.equal((await run(['replay', path, '--to', '1000'])).stdout, '')
+
+  const text = await run(['report', path])
+  assert.equal(text.code, 6)
+  assert.match(text.stdout, /process_down/)
+  const json = await run(['report', path, '--json'])
+  const { totals } = JSON.parse(json.stdout)
+  assert.equal(json.code, 6)
+  assert.equal(totals.connectedMs + totals.gapMs, totals.wallMs)
+  assert.match((await run(['report', path, '--svg'])).stdout, /^<svg[\s\S]+<\/svg>\n$/)
+})
+
+test('a file that is no journal ends with 1 and is named, doctor tells a journal that cannot be used', async (t) => {
+  const sim = await simulator(t)
+  const path = `${dirname(dirname(await journalPath(t)))}/notes.txt`
+  await writeFile(path, 'not a database, whatever its name is\n'.repeat(100))
+  for (const command of ['replay', 'report']) {
+    const { code, stderr } = await run([command, path])
+    assert.deepEqual([code, /JOURNAL_FAILED: 'notes\.txt' is not a journal/.test(stderr)], [1, true], stderr)
+  }
+  const sick = await run(['doctor', '--journal', path], environment(sim))
+  assert.equal(sick.code, 2)
+  assert.match(sick.stdout, /^FAILED {2}journal .*not a journal/m)
+  const well = await run(['doctor', '--journal', await journalPath(t)], environment(sim))
+  assert.equal(well.code, 0)
+  assert.match(well.stdout, /^ok {6}journal /m)
 })
 
 test('exit codes tell credentials, permission and network apart', async (t) => {

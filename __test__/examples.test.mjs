@@ -51,6 +51,45 @@ test('hourly files hold every event once, and the gaps beside them', { timeout: 
   )
 })
 
+test('the journal example writes every event once, whatever kills it', { timeout: 60_000 }, async (t) => {
+  const sim = await simulator(t)
+  const folder = await mkdtemp(join(tmpdir(), 'once-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const lines = async (name) => (await readFile(join(folder, name), 'utf8').catch(() => '')).split('\n').slice(0, -1)
+  sim.traffic({ ratePerSecond: 300, topics: [TOPIC] })
+  for (const signal of ['SIGKILL', 'SIGKILL', 'SIGTERM']) {
+    const before = (await lines('events.jsonl')).length
+    const { child, said, ended } = run(t, sim, 'journal.mjs', [folder, TOPIC])
+    await until(async () => (await lines('events.jsonl')).length > before + 50, () => said.stderr) // prettier-ignore
+    child.kill(signal)
+    await ended
+  }
+  const events = (await lines('events.jsonl')).map((line) => JSON.parse(line))
+  const sequences = events.map(({ sequence }) => sequence)
+  assert.deepEqual(
+    sequences,
+    sequences.toSorted((a, b) => a - b),
+  )
+  assert.equal(new Set(sequences).size, sequences.length)
+  const ids = events.map(({ metadata }) => metadata.CorrelationId)
+  assert.equal(new Set(ids).size, ids.length)
+
+  const gaps = new Map((await lines('gaps.jsonl')).map((line) => [JSON.parse(line).id, JSON.parse(line)]))
+  assert.deepEqual(
+    [...gaps.values()].map(({ reason, to }) => [reason, to !== null]),
+    Array.from({ length: 2 }, () => ['process_down', true]),
+  )
+  const { events: published } = sim.log()
+  const [first, last] = [events[0].receivedAt, events.at(-1).receivedAt]
+  const lost = published.filter(({ at, correlationId }) => at > first && at < last && !ids.includes(correlationId))
+  const sentAt = ({ at, deliveries }) => Math.max(at, ...deliveries.map((delivery) => delivery.at ?? at))
+  const covers = (at) => [...gaps.values()].some(({ from, to }) => from <= at && at <= to)
+  assert.deepEqual(
+    lost.filter((event) => !covers(sentAt(event))),
+    [],
+  )
+})
+
 test('the wallboard counts agents and ends when told to', { timeout: 60_000 }, async (t) => {
   const sim = await simulator(t)
   const { child, said, ended } = run(t, sim, 'wallboard.mjs', ['a1', 'a2'])

@@ -31,8 +31,8 @@ async function read(path) {
   }
 }
 
-function hasLoss({ gaps, evicted }) {
-  return gaps.length > 0 || evicted > 0
+function hasLoss({ totals }) {
+  return totals.gaps > 0 || totals.evicted > 0
 }
 
 module.exports = { usage, options, details, run }
