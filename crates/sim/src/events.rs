@@ -225,9 +225,8 @@ impl State {
         mark: Option<Mark>,
         plan: &Plan,
     ) -> Result<(), &'static str> {
-        let late_until = self.sockets.get(&socket).map_or(0, |s| s.late_until);
-        if plan.delay_ms == 0 && plan.reorder_ms.is_none() && late_until > self.now {
-            self.schedule(late_until, Timer::Late { socket, frame, mark });
+        if plan.delay_ms == 0 && plan.reorder_ms.is_none() && self.is_lagging(socket) {
+            self.send_behind(socket, frame, mark);
             return Ok(());
         }
         if plan.delay_ms > 0 {

@@ -24,8 +24,10 @@ pub(crate) struct Socket {
     outbox: UnboundedSender<Out>,
     control: UnboundedSender<Control>,
     unwritten: Arc<AtomicUsize>,
-    /// Until when frames are under way that nothing may overtake, because of `skewMs`.
+    /// How long the way to it is, because of `skewMs`: what is sent now arrives then.
     pub(crate) late_until: u64,
+    /// Frames under way, which nothing may overtake.
+    pub(crate) under_way: usize,
     /// Frames that wait for another one to overtake them.
     held: Vec<(Bytes, Option<Mark>)>,
 }
@@ -91,6 +93,7 @@ impl State {
             control,
             unwritten: Arc::clone(&unwritten),
             late_until: 0,
+            under_way: 0,
             held: Vec::new(),
         };
         let now = self.now;
@@ -113,12 +116,33 @@ impl State {
 
     /// Sends a frame that is no event.
     pub(crate) fn send_plain(&mut self, socket: u64, text: String) {
-        let late_until = self.sockets.get(&socket).map_or(0, |s| s.late_until);
         let frame = frame::text(&text);
-        if late_until > self.now {
-            return self.schedule(late_until, Timer::Late { socket, frame, mark: None });
+        if self.is_lagging(socket) {
+            return self.send_behind(socket, frame, None);
         }
         let _ = self.send(socket, frame, None);
+    }
+
+    /// Whether something is under way to this socket, or will be as long as something under way.
+    pub(crate) fn is_lagging(&self, socket: u64) -> bool {
+        self.sockets.get(&socket).is_some_and(|s| s.under_way > 0 || s.late_until > self.now)
+    }
+
+    /// Sends a frame behind what is under way.
+    pub(crate) fn send_behind(&mut self, id: u64, frame: Bytes, mark: Option<Mark>) {
+        let now = self.now;
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        socket.under_way += 1;
+        let at = socket.late_until.max(now);
+        self.schedule(at, Timer::Arrival { socket: id, frame, mark });
+    }
+
+    /// A frame that was under way arrives.
+    pub(crate) fn arrived(&mut self, id: u64, frame: Bytes, mark: Option<Mark>) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.under_way -= 1;
+        }
+        self.send_marked(id, frame, mark);
     }
 
     /// Sends a frame of an event that is already in the log.

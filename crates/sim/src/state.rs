@@ -80,6 +80,12 @@ pub(crate) enum Timer {
         frame: Bytes,
         mark: Option<Mark>,
     },
+    /// A frame that took its time because of `skewMs`.
+    Arrival {
+        socket: u64,
+        frame: Bytes,
+        mark: Option<Mark>,
+    },
     /// Reordered frames that no other frame came to overtake.
     Release(u64),
 }
@@ -218,6 +224,7 @@ impl State {
                 Timer::ChannelEnd(id) => self.channel_due(&id),
                 Timer::MaintenanceEnd(socket) => self.maintenance_over(socket),
                 Timer::Late { socket, frame, mark } => self.send_marked(socket, frame, mark),
+                Timer::Arrival { socket, frame, mark } => self.arrived(socket, frame, mark),
                 Timer::Release(socket) => self.release_held(socket),
             }
         }

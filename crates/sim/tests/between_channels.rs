@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Instant;
 
+use genesys_notifications_sim::Log;
 use support::*;
 
 const PRESENCE: &str = "v2.users.u.presence";
@@ -45,7 +46,8 @@ async fn a_further_channel_is_late_and_nothing_on_it_overtakes() {
         assert_eq!(second.json().await["eventBody"]["n"], n);
     }
     assert_eq!(second.json().await["eventBody"]["message"], "pong");
-    let log = service.sim.log();
+    let all_written = |log: &Log| log.events.iter().flat_map(|e| &e.deliveries).all(|d| d.at.is_some());
+    let log = service.until(all_written).await;
     let late = log.events.iter().map(|e| e.deliveries[1].at.unwrap() - e.at).max().unwrap();
     assert!(late > 50, "40 draws up to 300 ms, the latest {late} ms");
 }
