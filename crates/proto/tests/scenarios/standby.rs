@@ -297,7 +297,28 @@ fn a_second_channel_that_cannot_be_had_is_tried_for_with_backoff_while_the_first
     nothing_was_lost(&mut world);
 }
 
-// P2.8
+// P5.5
+#[test]
+fn how_far_apart_copies_arrive_is_measured_and_what_one_channel_alone_brought_is_counted() {
+    let mut world = standing_by(standby(), &[A]);
+    with_events(&mut world, 2_000);
+    let (_, second) = sockets(&world);
+    let key = channel(&world, second);
+    let a = world.service.number(A);
+    world.service.channels.get_mut(&key).expect("its channel").topics.remove(&a);
+    world.publish(a, None);
+    world.run_for(SECOND);
+    world.service.channels.get_mut(&key).expect("its channel").topics.insert(a);
+    world.run_for(90 * SECOND);
+    world.publish(a, None);
+    world.run_for(SECOND);
+    let stats = world.machine.stats(world.clock.now());
+    let skew = stats.skew.expect("there were copies");
+    assert!(skew.pairs > 200 && skew.p50_ms <= skew.p999_ms && skew.max_ms < 100, "{skew:?}");
+    assert_eq!(stats.single_sided, 1);
+}
+
+// P2.12
 #[test]
 fn the_history_tells_the_life_of_every_channel() {
     let mut world = standing_by(standby(), &[A]);
