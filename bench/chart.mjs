@@ -37,7 +37,9 @@ export function chart({ machine, payloads, plain, rounds }) {
       parts.push(`<text x="${(LEFT + value * scale + 6).toFixed(1)}" y="${y + 11}">${value.toFixed(2)}</text>`)
     }
   }
-  const note = `Median of ${rounds} interleaved runs. ${machine.cpu}, Node.js ${machine.node}, ws ${machine.ws}, loopback.`
+  const note =
+    `Median of ${rounds} interleaved runs. ${machine.cpu}, load ${machine.loadAverage.toFixed(1)}, ` +
+    `Node.js ${machine.node}, ws ${machine.ws}, loopback.`
   parts.push(`<text x="16" y="${height - 14}" fill="#57606a" font-size="11">${note}</text>`, '</svg>', '')
   return parts.join('\n')
 }

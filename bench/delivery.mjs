@@ -8,22 +8,21 @@ import { loadTimes } from './load.mjs'
 import { measure } from './measure.mjs'
 import { VARIANTS, secureVariants } from './variants.mjs'
 
-/** About a quarter of a second each for ws; whole rounds of what the source holds. */
-const EVENTS = { small: 80_000, medium: 16_000, large: 2_400, mix: 24_000 }
-const QUICK_EVENTS = { small: 40_000, medium: 8_000, large: 1_200, mix: 12_000 }
+/** An eighth of a second each for ws; whole rounds of what the source holds. */
+const EVENTS = { small: 40_000, medium: 8_000, large: 1_200, mix: 12_000 }
 /** Part of them that goes before, so that the code is hot. */
 const WARM_UP = 1 / 4
 const RATES = [1_000, 5_000]
+const PACED_SECONDS = 0.5
 const PACED_VARIANTS = ['ws', 'node', 'worker', 'parsed', 'iterator', 'batches']
 
 const QUICK_VARIANTS = ['ws', 'worker', 'parsed', 'batches', 'untouched']
 const QUICK_PACED_VARIANTS = ['ws', 'parsed']
 
-export async function run({ quick, source }) {
+export async function run({ quick, source, until, progress }) {
   const plain = quick ? pick(VARIANTS, QUICK_VARIANTS) : VARIANTS
   const paced = pick(VARIANTS, quick ? QUICK_PACED_VARIANTS : PACED_VARIANTS)
-  const rounds = quick ? 2 : 7
-  const pacedRounds = quick ? 1 : 7
+  const most = quick ? 2 : 7
   const directory = await mkdtemp(join(tmpdir(), 'bench-'))
   try {
     const certificatePath = join(directory, 'authority.pem')
@@ -31,23 +30,20 @@ export async function run({ quick, source }) {
     const secure = quick ? {} : secureVariants(certificatePath)
     const blasts = { plain: {}, secure: {} }
     const paces = {}
-    for (let round = 0; round < Math.max(rounds, pacedRounds); round++) {
-      if (round < rounds) {
-        for (const [payload, events] of Object.entries(quick ? QUICK_EVENTS : EVENTS)) {
-          await blast(blasts.plain, rotated(plain, round), payload, events, source)
-          await blast(blasts.secure, rotated(secure, round), payload, events, source)
-        }
-      }
-      if (round < pacedRounds) await pace(paces, rotated(paced, round), quick ? 0.3 : 0.6, source)
+    let rounds = 0
+    while (rounds < most && (rounds === 0 || Date.now() < until)) {
+      await blast(blasts.plain, rotated(plain, rounds), source)
+      await blast(blasts.secure, rotated(secure, rounds), source)
+      await pace(paces, rotated(paced, rounds), source)
+      progress(`delivery: round ${++rounds} of ${most}`)
     }
-    const load = await loadTimes(quick ? 5 : 15)
     const result = {
       rounds,
       payloads: source.about.payloads,
       plain: collect(blasts.plain),
       secure: collect(blasts.secure),
       paced: collect(paces),
-      load,
+      load: await loadTimes(quick ? 3 : 15),
     }
     return { result, text: text(result, { ...plain, ...paced }, secure) }
   } finally {
@@ -55,22 +51,24 @@ export async function run({ quick, source }) {
   }
 }
 
-async function blast(samples, variants, payload, events, source) {
-  const steps = [
-    { payload, events: events * WARM_UP },
+/** All payloads in one process, each after a warm-up with it. */
+async function blast(samples, variants, source) {
+  const steps = Object.entries(EVENTS).flatMap(([payload, events]) => [
+    { payload, events: events * WARM_UP, isWarmUp: true },
     { payload, events },
-  ]
+  ])
   for (const [name, variant] of variants) {
-    const [figures] = await measure({ source, variant, steps })
-    add(samples, payload, name, figures)
+    const figures = await measure({ source, variant, steps })
+    for (const [i, payload] of Object.keys(EVENTS).entries()) add(samples, payload, name, figures[i])
   }
 }
 
 /** Without other work for cost and latency, with it for the delay of the event loop. */
-async function pace(samples, variants, seconds, source) {
-  const steps = [{ payload: 'mix', events: 4_000 }]
+async function pace(samples, variants, source) {
+  const steps = [{ payload: 'mix', events: 4_000, isWarmUp: true }]
   for (const otherWork of [false, true]) {
-    for (const perSecond of RATES) steps.push({ payload: 'mix', events: perSecond * seconds, perSecond, otherWork })
+    for (const perSecond of RATES)
+      steps.push({ payload: 'mix', events: perSecond * PACED_SECONDS, perSecond, otherWork })
   }
   for (const [name, variant] of variants) {
     const figures = await measure({ source, variant, steps })
@@ -119,6 +117,10 @@ function text({ rounds, payloads, plain, secure, paced, load }, variants, secure
     parts.push(`delivery: mix at ${rate}; event-loop delay beside other work (a quarter of the thread)`)
     parts.push(`${table(Object.entries(ofRate).map(([name, figures]) => pacedRow(variants[name].label, figures)))}\n`)
   }
+  parts.push('delivery: peak memory of the process after all of the payloads')
+  const last = Object.entries(plain[Object.keys(plain).at(-1)])
+  const peaks = last.map(([name, figures]) => ({ variant: variants[name].label, MB: brief(figures.peakMegabytes) }))
+  parts.push(`${table(peaks)}\n`)
   parts.push('delivery: time to load')
   parts.push(table(Object.entries(load).map(([what, { ms }]) => ({ what, ms: brief(ms) }))))
   return parts.join('\n')
@@ -133,7 +135,6 @@ function blastRow(variant, figures) {
     '× ': figures.mainMicros_ratio.toFixed(2),
     'process µs': brief(figures.processMicros),
     '×  ': figures.processMicros_ratio.toFixed(2),
-    'peak MB': brief(figures.peakMegabytes),
   }
 }
 

@@ -17,17 +17,18 @@ const JOURNALS = {
   always: { label: "journal, sync 'always'", options: (path) => ({ journal: { path, sync: 'always' } }) },
 }
 
-export async function run({ quick, source }) {
-  const rounds = quick ? 1 : 7
+export async function run({ quick, source, until, progress }) {
+  const most = quick ? 1 : 7
   const blasted = quick ? 40_000 : 100_000
   const paced = quick ? 1_000 : 2_000
   const steps = [
-    { payload: 'small', events: blasted / 10 },
+    { payload: 'small', events: blasted / 10, isWarmUp: true },
     { payload: 'small', events: blasted },
     { payload: 'small', events: paced, perSecond: PER_SECOND },
   ]
   const samples = {}
-  for (let round = 0; round < rounds; round++) {
+  let rounds = 0
+  while (rounds < most && (rounds === 0 || Date.now() < until)) {
     for (const [name, { options }] of Object.entries(JOURNALS)) {
       const [blast, steady] = await inDirectory((path) =>
         measure({ source, variant: VARIANTS.parsed, options: options(path), steps }),
@@ -36,6 +37,7 @@ export async function run({ quick, source }) {
       const taken = (samples[name] ??= [])
       taken.push({ ...blast, latency_p50Ms, latency_p99Ms, latency_maxMs })
     }
+    progress(`journal: round ${++rounds} of ${most}`)
   }
   const result = { rounds }
   for (const [name, taken] of Object.entries(samples)) result[name] = medians(taken)

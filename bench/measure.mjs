@@ -10,7 +10,7 @@ const DEADLINE_MS = 60_000
 
 /**
  * `variant` is one of variants.mjs; steps are orders for the source, with `otherWork` if the consumer's thread shall have
- * some. The first step is there to warm up, and nothing is said of it.
+ * some; nothing is said of a step that `isWarmUp`.
  */
 export async function measure({ source, variant, options, steps }) {
   const { region, credentials, plain, secure, certificate, topics, payloads } = source.about
@@ -33,15 +33,15 @@ export async function measure({ source, variant, options, steps }) {
     const url = variant.isSecure ? secure : plain
     await ask({ open: { file: variant.file, source: { url, certificate, region, credentials, topics }, options } })
     const figures = []
-    for (const { otherWork, ...order } of steps) {
+    for (const { otherWork, isWarmUp, ...order } of steps) {
       const { events, bytes } = payloads[order.payload]
       const count = variant.countsBytes ? (order.events / events) * bytes : order.events
       await ask({ measure: { count, isPaced: order.perSecond !== undefined, otherWork } })
       const heard = once(consumer, 'message', { signal })
       const [sent, [told]] = await Promise.all([source.send(order), Promise.race([heard, ended])])
-      figures.push(evaluate(order, sent, told))
+      if (!isWarmUp) figures.push(evaluate(order, sent, told))
     }
-    return figures.slice(1)
+    return figures
   } finally {
     consumer.kill()
   }

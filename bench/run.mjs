@@ -1,5 +1,6 @@
 // Runs benchmarks by name (default: all) and prints tables. A full run also writes results.json and chart.svg beside this
-// file; `--quick` takes less than a minute and writes nothing, `--json <file>` writes the figures there.
+// file; `--quick` takes less than a minute and writes nothing, `--json <file>` writes the figures there. After `--minutes`
+// no benchmark begins another round; how many there were is said.
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -17,7 +18,11 @@ const CHART = new URL('chart.svg', import.meta.url)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    minutes: { type: 'string', default: '30' },
+  },
 })
 const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)
 for (const name of names) {
@@ -28,10 +33,11 @@ for (const name of names) {
 }
 
 const results = {}
+const until = Date.now() + Number(values.minutes) * 60_000
 const source = await Source.start()
 try {
   for (const name of names) {
-    const { result, text } = await BENCHMARKS[name].run({ quick: values.quick, source })
+    const { result, text } = await BENCHMARKS[name].run({ quick: values.quick, source, until, progress })
     results[name] = { machine: machine(), ...result }
     console.log(`\n${text}`)
   }
@@ -42,6 +48,10 @@ if (values.json) await write(values.json, results)
 if (!values.quick) {
   await write(RESULTS, { ...(await previous()), ...results })
   if (results.delivery) await writeFile(CHART, chart(results.delivery))
+}
+
+function progress(line) {
+  console.error(line)
 }
 
 async function write(file, figures) {
@@ -69,6 +79,8 @@ function machine() {
     cpu: `${os.cpus().length} × ${model.trim()}`,
     memory: `${Math.round(os.totalmem() / 2 ** 30)} GiB`,
     system: `${os.type()} ${os.release()} ${os.arch()}`,
+    /** Over five minutes, when the benchmark ended: much more than its own two processes means that others were at work. */
+    loadAverage: os.loadavg()[1],
     node: process.version,
     rust: said('rustc', ['--version'])?.split(' ')[1],
     ws: createRequire(import.meta.url)('ws/package.json').version,
