@@ -7,6 +7,7 @@ import ts from 'typescript'
 import * as main from '../index.js'
 import { BY_CODE } from '../lib/errors.js'
 import * as simulator from '../simulator.js'
+import { journalPath } from './support/journal.mjs'
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url))
 const files = { 'index.d.ts': main.default, 'simulator.d.ts': simulator.default }
@@ -59,6 +60,24 @@ test('every code that the core reports is declared', () => {
   const alias = exportsOf('index.d.ts').find(({ name }) => name === 'ErrorCode')
   const declared = checker.getDeclaredTypeOfSymbol(alias).types.map(({ value }) => value)
   for (const code of Object.keys(BY_CODE)) assert.ok(declared.includes(code), code)
+})
+
+test('stats() and its journal have the figures that are declared, and no others', async (t) => {
+  const journal = { path: await journalPath(t) }
+  const client = new main.NotificationClient({
+    region: 'us-east-1',
+    credentials: { clientId: 'i', clientSecret: 's' },
+    journal,
+  })
+  t.after(() => client.close())
+  const declared = (name) => {
+    const symbol = exportsOf('index.d.ts').find((exported) => exported.name === name)
+    return checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol)).map((property) => property.name)
+  }
+  const stats = client.stats()
+  assert.deepEqual(Object.keys(stats).sort(), declared('ClientStats').sort())
+  assert.deepEqual(Object.keys(stats.journal).sort(), declared('JournalStats').sort())
+  assert.deepEqual(Object.keys(client.health()).sort(), declared('Health').sort())
 })
 
 test('every option is documented with its default and range', () => {
