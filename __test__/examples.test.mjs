@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { TOPIC, environment, simulator, until } from './support/world.mjs'
+import { TOPIC, environment, sentAt, simulator, until } from './support/world.mjs'
 
 function run(t, sim, name, args) {
   const path = fileURLToPath(new URL(`../examples/${name}`, import.meta.url))
@@ -82,7 +82,6 @@ test('the journal example writes every event once, whatever kills it', { timeout
   const { events: published } = sim.log()
   const [first, last] = [events[0].receivedAt, events.at(-1).receivedAt]
   const lost = published.filter(({ at, correlationId }) => at > first && at < last && !ids.includes(correlationId))
-  const sentAt = ({ at, deliveries }) => Math.max(at, ...deliveries.map((delivery) => delivery.at ?? at))
   const covers = (at) => [...gaps.values()].some(({ from, to }) => from <= at && at <= to)
   assert.deepEqual(
     lost.filter((event) => !covers(sentAt(event))),

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { QUICK, simulator, until } from './support/world.mjs'
+import { QUICK, sentAt, simulator, until } from './support/world.mjs'
 
 const CHILD = fileURLToPath(new URL('./support/kill-child.mjs', import.meta.url))
 const KILLS = 100
@@ -139,9 +139,6 @@ async function live(t, sim, { folder, random, topic, manualAck }) {
     gaps: gaps.length,
   }
 }
-
-/** Gaps are exact by the clock of the socket: when the frame was written, if it was, and not when it was published. */
-const sentAt = ({ at, deliveries }) => Math.max(at, ...deliveries.map((delivery) => delivery.at ?? at))
 
 function startChild(t, ledger, config) {
   ledger.begin()

@@ -61,10 +61,14 @@ export function collect(client) {
   return seen
 }
 
+/** Gaps are exact by the clock of the socket: when the frame was written, if it was, and not when it was published. */
+export const sentAt = ({ at, deliveries }) => Math.max(at, ...deliveries.map((delivery) => delivery.at ?? at))
+
 /** Compares the simulator's log with what was delivered: lost outside of every gap, lost inside, delivered twice. */
 export function account(sim, client, seen) {
   const gaps = client.gaps()
-  const covers = (gap, { at, topic }) => gap.from <= at && at <= (gap.to ?? Infinity) && gap.topics.includes(topic)
+  const covers = (gap, event) =>
+    gap.from <= sentAt(event) && sentAt(event) <= (gap.to ?? Infinity) && gap.topics.includes(event.topic)
   const { events } = sim.log()
   const lost = events.filter(({ correlationId }) => !seen.has(correlationId))
   const reported = lost.filter((event) => gaps.some((gap) => covers(gap, event)))

@@ -53,8 +53,10 @@ class Ledger {
   }
 }
 
-function covers(gap, { at, topic }) {
-  return gap.from <= at && (gap.to === null || at <= gap.to) && gap.topics.includes(topic)
+/** Gaps are exact by the clock of the socket: when the frame was written, if it was, and not when it was published. */
+function covers(gap, { at, deliveries, topic }) {
+  const sentAt = Math.max(at, ...deliveries.map((delivery) => delivery.at ?? at))
+  return gap.from <= sentAt && (gap.to === null || sentAt <= gap.to) && gap.topics.includes(topic)
 }
 
 module.exports = { Ledger }
