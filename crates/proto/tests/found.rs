@@ -2,10 +2,12 @@
 
 mod common;
 
+use common::clock::EPOCH;
 use common::manners::Fate;
+use common::sabotage::Fault;
 use common::service::http;
 use common::world::World;
-use genesys_notifications_proto::{ClientState, Config, Continuity, Reason};
+use genesys_notifications_proto::{ClientState, Config, Continuity, Gap, GovernorConfig, Reason};
 
 const A: &str = "v2.users.a.presence";
 const B: &str = "v2.users.b.presence";
@@ -70,4 +72,27 @@ fn a_channel_that_is_opened_again_before_its_list_was_answered_brings_no_copies(
     world.subscribe(&[B]);
     world.run_for(MINUTE);
     assert_eq!(world.record.delivered.len(), 1);
+}
+
+/// The gaps after the service has lost a topic from a list, and whether the list is whole again.
+fn after_a_lost_subscription(fault: Option<Fault>) -> (Vec<Gap>, bool) {
+    let mut world = World::with(Config::default(), GovernorConfig::default(), 7, fault);
+    world.subscribe(&[A, B]);
+    world.connect();
+    world.run_for(30 * MINUTE);
+    let socket = world.wires.open_here()[0];
+    world.lose_from_list(socket);
+    world.run_for(10 * MINUTE);
+    (world.record.closed_gaps(), world.lost_lists.is_empty())
+}
+
+// P2
+#[test]
+fn what_the_service_lost_from_a_list_is_found_told_and_mended() {
+    let lost_at = EPOCH + 1_000 + 30 * MINUTE;
+    let (gaps, is_whole) = after_a_lost_subscription(None);
+    assert_eq!((gaps.len(), gaps[0].reason, is_whole), (1, Reason::SubscriptionMismatch, true));
+    assert!(gaps[0].from <= lost_at && gaps[0].to.is_some_and(|to| to > lost_at));
+    let (gaps, is_whole) = after_a_lost_subscription(Some(Fault::AuditIgnored));
+    assert!(gaps.is_empty() && !is_whole, "the service loses nothing");
 }

@@ -37,7 +37,7 @@ fn a_gap_that_had_ended_for_one_topic_goes_on_for_the_other_only() {
         seen: Vec::new(),
     };
     world.call(|machine, cx| machine.restore(cx, past));
-    let told: Vec<(String, u64, Option<u64>, Vec<String>, Reason)> = world
+    let told: Vec<_> = world
         .record
         .gaps()
         .into_iter()

@@ -116,7 +116,7 @@ impl World {
                     }
                     journal.note(self.clock.truth, Entry::Gap(gap.clone()));
                 }
-                self.truth.gap(gap, &numbers);
+                self.truth.gap(gap, &numbers, self.clock.truth);
             }
             Notice::Topic(status) => {
                 let number = self.service.number(&status.topic);

@@ -72,6 +72,7 @@ impl World {
 
     /// Who carries what has changed.
     pub(crate) fn refresh(&mut self) {
+        self.review_lists();
         let wall = self.clock.wall(self.clock.truth);
         let mut carried: BTreeSet<u16> = BTreeSet::new();
         for channel in self.service.channels.values().filter(|channel| !channel.gone) {

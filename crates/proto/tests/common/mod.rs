@@ -5,11 +5,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod agenda;
+pub(crate) mod claims;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod events;
 pub(crate) mod fates;
 pub(crate) mod journal;
+pub(crate) mod lists;
 pub(crate) mod manners;
 pub(crate) mod record;
 pub(crate) mod requests;

@@ -36,6 +36,7 @@ pub(crate) enum Fault {
     CoverageForgotten,
     GapIdsUsedAgain,
     MarkRunsAhead,
+    AuditIgnored,
 }
 
 /// The fault at work.
@@ -159,6 +160,9 @@ impl Sabotage {
         if let Outcome::Subscriptions(Err(_)) = &outcome {
             self.failures += 1;
         }
+        if let (true, Outcome::Listed(listed)) = (self.is(Fault::AuditIgnored), &mut outcome) {
+            *listed = Err(Failure::Protocol("planned".into()));
+        }
         if self.is(Fault::RetryAfterIgnored) {
             match &mut outcome {
                 Outcome::Token(Err(failure))
@@ -175,7 +179,9 @@ impl Sabotage {
     pub(crate) fn past(&mut self, mut past: Past) -> Past {
         match self.fault {
             Some(Fault::RestoredGapBeginsTooLate) => past.sound_until += 60_000,
-            Some(Fault::RestoredGapForgotten) => past.gaps.retain(|gap| gap.to.is_some()),
+            Some(Fault::RestoredGapForgotten) => {
+                past.gaps.iter_mut().for_each(|gap| gap.to = gap.to.or(Some(gap.from)));
+            }
             Some(Fault::CoverageForgotten) => past.covered.clear(),
             Some(Fault::GapIdsUsedAgain) => past.gaps.clear(),
             _ => {}

@@ -70,6 +70,9 @@ pub(crate) struct Truth {
     gap_ids: BTreeMap<String, u64>,
     /// Stretches of the wall clock that never were: it was set forward.
     pub(crate) unreal: Vec<(u64, u64)>,
+    forgiven: Vec<(u16, u64, u64)>,
+    /// Gaps that a list read back has shown: topic, and when they were told.
+    mismatches: Vec<(u16, u64)>,
     /// The closed gaps that the journal kept when a process ended.
     kept: BTreeSet<(u64, u64)>,
     /// Topics of which held events were released during this call of the machine.
@@ -254,7 +257,10 @@ impl Truth {
     }
 
     /// A gap was told of.
-    pub(crate) fn gap(&mut self, gap: &Gap, topics: &[u16]) {
+    pub(crate) fn gap(&mut self, gap: &Gap, topics: &[u16], now: u64) {
+        if gap.reason == Reason::SubscriptionMismatch {
+            self.mismatches.extend(topics.iter().map(|topic| (*topic, now)));
+        }
         match gap.to {
             None => {
                 assert!(
@@ -313,12 +319,24 @@ impl Truth {
         }
     }
 
+    /// What is lost of this topic in that time cannot be known.
+    pub(crate) fn forgive(&mut self, topic: u16, from: u64, to: u64) {
+        self.forgiven.push((topic, from, to));
+    }
+
+    pub(crate) fn mismatch_was_told(&self, topic: u16, since: u64) -> bool {
+        self.mismatches.iter().any(|(of, at)| *of == topic && *at >= since)
+    }
+
     pub(crate) fn has_open_gap(&self, number: u16) -> bool {
         self.topics.get(usize::from(number)).is_some_and(|topic| topic.open_gap.is_some())
     }
 
     /// Every missing event of the topic lies inside a gap, as far as a loss can be known by now.
     pub(crate) fn settle_account(&mut self, number: u16, wall: u64, known_until: u64) {
+        let forgiven = std::mem::take(&mut self.forgiven);
+        let is_forgiven =
+            |at: u64| forgiven.iter().any(|(of, from, to)| *of == number && (*from..=*to).contains(&at));
         let topic = self.topic(number);
         let mut gaps = topic.gaps.clone();
         gaps.extend(topic.open_gap.as_ref().map(|(_, from)| (*from, u64::MAX)));
@@ -331,7 +349,7 @@ impl Truth {
             }
         }
         for (sent, due, at) in std::mem::take(&mut topic.missing) {
-            if at >= known_until {
+            if at >= known_until || is_forgiven(at) {
                 continue;
             }
             let next = merged.partition_point(|(_, to)| *to < sent);
@@ -343,6 +361,8 @@ impl Truth {
                 merged.get(next)
             );
         }
+        self.forgiven = forgiven;
+        let topic = &mut self.topics[usize::from(number)];
         if let Some(since) = topic.dark_since.replace(wall) {
             self.dark_ms += self.real_ms(since, wall);
         }

@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) old_tickets: Vec<Ticket>,
     pub(crate) old_sockets: Vec<SocketId>,
     pub(crate) ticks: u64,
+    /// Topics that the service has silently lost from a channel's list: its socket, topic, when.
+    pub(crate) lost_lists: Vec<(u32, SocketId, u16, u64)>,
     /// Until then events are published densely.
     pub(crate) watched_until: u64,
     pub(crate) weather: Weather,
@@ -150,6 +152,7 @@ impl World {
             old_tickets: Vec::new(),
             old_sockets: Vec::new(),
             ticks: 0,
+            lost_lists: Vec::new(),
             watched_until: 0,
             weather: Weather::default(),
         }
@@ -246,7 +249,9 @@ impl World {
         let open = self.wires.by_id.values().filter(|wire| wire.open_here);
         let doubts = open.filter_map(|wire| wire.doubt).map(|(since, _)| since);
         let unanswered = self.unanswered.values().copied();
-        let unread = doubts.chain(unanswered).chain(self.frozen.map(|(_, _, since)| since)).min();
+        let unlisted = self.lost_lists.iter().map(|(.., at)| *at);
+        let unread =
+            doubts.chain(unanswered).chain(unlisted).chain(self.frozen.map(|(_, _, since)| since)).min();
         unread.map_or(silence, |at| silence.min(at.saturating_sub(self.silence_ms)))
     }
 
