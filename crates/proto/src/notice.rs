@@ -110,8 +110,6 @@ pub enum Reason {
     JournalFailed,
     /// The service's own list of a channel's subscriptions is not what it had confirmed.
     SubscriptionMismatch,
-    /// All channels are in use, some of them by other applications of the same client and user.
-    TooManyChannels,
 }
 
 /// A change of state or attempt.

@@ -1,5 +1,5 @@
 //! Channels are few and shared with other applications of the same client and user: they are counted before one is made,
-//! and a channel of somebody else is never displaced knowingly (P3).
+//! and a channel of somebody else is never displaced for one that only stands by (P3).
 
 use std::collections::VecDeque;
 
@@ -7,9 +7,9 @@ use crate::backoff::Retry;
 use crate::failure::Failure;
 use crate::io::{ChannelsInUse, Effect};
 use crate::link::Link;
-use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice, Reason};
+use crate::notice::{ClientState, ErrorCode, ErrorReport, Notice};
 use crate::roster::ShardIndex;
-use crate::shard::{Role, Shard};
+use crate::shard::{Purpose, Role, Shard};
 use crate::time::Now;
 
 use super::{Context, Machine, What};
@@ -74,24 +74,34 @@ impl Census {
 
 impl Machine {
     /// Whether a channel may be made, as far as others are concerned; if that is not known, it is found out.
+    ///
+    /// What takes the place of a channel that was lost is made at once. A first channel, and one that is to replace
+    /// another, is made whatever the count says: a count does not tell those in use from those that were left behind,
+    /// which the service displaces first. One that only stands by waits until there is room for certain.
     pub(super) fn has_room(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) -> bool {
         let now = cx.now.mono;
+        let shard = &self.shards[index];
+        if role == Role::Primary && shard.was_live {
+            return true;
+        }
+        let is_extra = role != Role::Primary && shard.purpose == Some(Purpose::Missing);
         if self.census.in_flight {
             return false;
         }
-        if let Some(at) = self.census.blocked_until.filter(|at| *at > now) {
-            if self.has_lingering(now) {
-                return true;
+        if let Some(at) = self.census.blocked_until.filter(|at| is_extra && *at > now) {
+            let has_lingering = self.has_lingering(now);
+            if !has_lingering {
+                self.wake_at(at);
             }
-            self.wait_for_room(index, role, at);
-            return false;
+            return has_lingering;
         }
         if self.census.read_at.is_none_or(|at| now >= at + FRESH_MS) {
             self.count_channels(cx);
             return false;
         }
         let limit = self.config.limits.channels;
-        if self.census.in_use().is_none_or(|in_use| in_use < limit) || self.has_lingering(now) {
+        let has_room = self.census.in_use().is_none_or(|in_use| in_use < limit);
+        if has_room || !is_extra || self.has_lingering(now) {
             return true;
         }
         let is_guess = self.census.made_since > 0;
@@ -99,7 +109,7 @@ impl Machine {
             // Of those made since the count some may have ended.
             self.count_channels(cx);
         } else {
-            self.refuse_channel(cx, index, role);
+            self.refuse_channel(cx);
         }
         false
     }
@@ -152,7 +162,7 @@ impl Machine {
         format!("{in_use} of {limit} channels are in use, {ours} of them by this client")
     }
 
-    fn refuse_channel(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+    fn refuse_channel(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono;
         let suspended = self.state == ClientState::Suspended;
         let census = &mut self.census;
@@ -160,18 +170,8 @@ impl Machine {
         let at = census.read_at.unwrap_or(now).max(now) + FRESH_MS + (census.retry.at - now);
         census.blocked_until = Some(at);
         let message = self.many_channels(self.census.in_use().unwrap_or_default());
-        self.notify(Notice::Error(too_many(format!("{message}: a channel that is needed is not made"))));
-        self.wait_for_room(index, role, at);
-    }
-
-    fn wait_for_room(&mut self, index: ShardIndex, role: Role, at: u64) {
-        if role != Role::Primary {
-            return self.wake_at(at);
-        }
-        self.attempt_at(at);
-        self.shards[index].trouble = Some(Reason::TooManyChannels);
-        let message = self.many_channels(self.census.in_use().unwrap_or_default());
-        self.standing.trouble(Reason::TooManyChannels, Some(too_many(message)));
+        self.notify(Notice::Error(too_many(format!("{message}: there is none left to stand by"))));
+        self.wake_at(at);
     }
 
     /// A link is given up: its channel lasts until its end, perhaps only until its token's; as that is not known, it is
