@@ -70,7 +70,7 @@ impl State {
                 let name = Operation::Socket.name();
                 self.fault_applied(hit.fault, action.kind(), name, Some(&channel), Some(socket), None);
                 match foreign_frame(action, "channel.metadata") {
-                    Some(frame) => self.send_marked(socket, frame, None),
+                    Some(frame) => self.send_in_order(socket, frame, None),
                     None => self.harm(hit, socket),
                 }
             }

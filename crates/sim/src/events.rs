@@ -6,7 +6,7 @@ use crate::{
     channels::Channel,
     envelope::{Plan, envelope},
     fault::Operation,
-    frame,
+    frame::{self, Opcode},
     keys::turned,
     log::{Delivery, DeliveryState, EventRecord},
     options::BodyKeys,
@@ -42,7 +42,7 @@ impl State {
             };
             if let Some((kind, instead)) = plan.lost {
                 if let Some(instead) = instead {
-                    let _ = self.send(socket, instead, None);
+                    self.send_in_order(socket, instead, None);
                 }
                 let reason = if kind == "stall" { "stalled".to_owned() } else { format!("faulted:{kind}") };
                 deliveries.push(delivery(&channel, Some(socket), Err(reason), None, &[]));
@@ -114,9 +114,11 @@ impl State {
         }
     }
 
-    pub(crate) fn control_ping(&mut self, socket: u64) {
+    /// A ping of the protocol; its pong keeps the order of the stream like any other frame.
+    pub(crate) fn control_ping(&mut self, socket: u64, payload: &[u8]) {
         self.heard_from(socket);
         self.log.update_socket(socket, |record| record.control_pings += 1);
+        self.send_in_order(socket, frame::frame(Opcode::Pong, true, payload), None);
     }
 
     pub(crate) fn heard_from(&mut self, socket: u64) {
@@ -195,7 +197,7 @@ impl State {
         };
         match plan.lost {
             Some((_, Some(instead))) => {
-                let _ = self.send(socket, instead, None);
+                self.send_in_order(socket, instead, None);
             }
             Some((_, None)) => {}
             None => {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    frame::{self, Decoder, Inbound, Opcode},
+    frame::{self, Decoder, Inbound},
     recorder::Mark,
     server::reset,
     socket::{Control, End, Opened, Out},
@@ -256,11 +256,7 @@ impl Session {
                 Ok(None) => return None,
                 Ok(Some(Inbound::Text(text))) => self.world.with(|state| state.socket_text(id, &text)),
                 Ok(Some(Inbound::Binary | Inbound::Pong)) => self.world.with(|state| state.heard_from(id)),
-                Ok(Some(Inbound::Ping(payload))) => {
-                    let rest = frame::frame(Opcode::Pong, true, &payload);
-                    self.pieces.push_back(Piece { whole: 0, rest, mark: None });
-                    self.world.with(|state| state.control_ping(id));
-                }
+                Ok(Some(Inbound::Ping(payload))) => self.world.with(|state| state.control_ping(id, &payload)),
                 Ok(Some(Inbound::Close(code))) => {
                     if self.closing.is_none() {
                         self.end = End::new("peerClosed").code(code);

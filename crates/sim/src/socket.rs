@@ -116,11 +116,15 @@ impl State {
 
     /// Sends a frame that is no event.
     pub(crate) fn send_plain(&mut self, socket: u64, text: String) {
-        let frame = frame::text(&text);
-        if self.is_lagging(socket) {
-            return self.send_behind(socket, frame, None);
+        self.send_in_order(socket, frame::text(&text), None);
+    }
+
+    /// Sends a frame behind whatever was accepted for this socket before.
+    pub(crate) fn send_in_order(&mut self, socket: u64, frame: Bytes, mark: Option<Mark>) {
+        match self.is_lagging(socket) {
+            true => self.send_behind(socket, frame, mark),
+            false => self.send_marked(socket, frame, mark),
         }
-        let _ = self.send(socket, frame, None);
     }
 
     /// Whether something is under way to this socket, or will be as long as something under way.

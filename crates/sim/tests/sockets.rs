@@ -160,3 +160,30 @@ async fn a_socket_that_reads_too_slowly_is_reset() {
     assert_eq!(log.sockets[0].ended.as_deref(), Some("backlog"));
     assert!(log.events.iter().any(|e| e.reason.as_deref() == Some("backlog")));
 }
+
+#[tokio::test]
+async fn no_answer_overtakes_what_was_accepted_before() {
+    let service = Service::start("{}").await;
+    let channel = service.channel_on(&[PRESENCE]).await;
+    let mut ws = service.connect(&channel).await;
+    // More than the operating system takes from a peer that does not read, and more frames than a session takes at once.
+    let big = format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20));
+    for body in std::iter::repeat_n(big.as_str(), 24).chain(std::iter::repeat_n("{}", 600)) {
+        service.sim.publish(PRESENCE, Some(body)).unwrap();
+    }
+    ws.0.send(Message::Ping(vec![7].into())).await.unwrap();
+    ws.say(r#"{"message":"ping"}"#).await;
+    let log = service.until(|log| log.sockets[0].pings == 1 && log.sockets[0].control_pings == 1).await;
+    assert!(log.events.iter().any(|event| event.deliveries[0].at.is_none()), "all of it was written");
+    let later = service.publish(PRESENCE);
+    let mut frames = Vec::new();
+    while frames.len() < 627 {
+        frames.push(ws.next().await.unwrap().unwrap());
+    }
+    let place = |seen: &dyn Fn(&Message) -> bool| frames.iter().position(seen);
+    assert_eq!(place(&|frame| frame.is_pong()), Some(624));
+    assert_eq!(place(&|frame| frame.to_text().is_ok_and(|text| text.contains("\"pong\""))), Some(625));
+    let log = service.until(|log| log.events[later as usize - 1].deliveries[0].at.is_some()).await;
+    let written: Vec<_> = log.events.iter().map(|event| event.deliveries[0].at).collect();
+    assert!(written.is_sorted());
+}
