@@ -22,6 +22,8 @@ pub(crate) struct Chronicle {
     last_sequence: u64,
     /// Events were appended since the last mark.
     moved: bool,
+    /// What is covered has changed since the last mark.
+    changed: bool,
     marked_at: u64,
     marked: u64,
     /// The client has ended; what it then forgets was sound until then.
@@ -50,6 +52,7 @@ impl Chronicle {
             last_channel: restored.last_channel,
             last_sequence: restored.last_sequence,
             moved: false,
+            changed: false,
             marked_at: 0,
             marked: 0,
             ended: false,
@@ -75,7 +78,7 @@ impl Chronicle {
     /// Whether [`Chronicle::mark`] is due at `now`, which is `Now::mono`.
     pub(crate) fn mark_is_due(&self, now: u64) -> bool {
         let every = if self.moved { MARK_MS } else { IDLE_MARK_MS };
-        !self.ended && now >= self.marked_at.saturating_add(every)
+        !self.ended && (self.changed || now >= self.marked_at.saturating_add(every))
     }
 
     /// Notes how far the journal is sound: nothing that arrived before `sound_until` is missing in it.
@@ -83,8 +86,12 @@ impl Chronicle {
         if self.ended {
             return;
         }
-        self.moved = false;
+        (self.moved, self.changed) = (false, false);
         self.marked_at = now;
+        self.note_mark(journal, sound_until);
+    }
+
+    fn note_mark(&mut self, journal: &Journal, sound_until: u64) {
         if sound_until > self.marked {
             self.marked = sound_until;
             journal.note(Note::SoundUntil(sound_until));
@@ -96,7 +103,8 @@ impl Chronicle {
         self.ended = true;
     }
 
-    pub(crate) fn gap(&self, journal: &Journal, gap: &Gap) {
+    pub(crate) fn gap(&mut self, journal: &Journal, gap: &Gap) {
+        self.changed |= gap.to.is_some();
         journal.note(Note::Gap(row(gap)));
     }
 
@@ -119,6 +127,11 @@ impl Chronicle {
             }
         }
         if self.covered.len() != covered {
+            self.changed = true;
+            if covered == 0 {
+                // Before the topics: a process that ends between the two owes nothing yet.
+                self.note_mark(journal, moment.at);
+            }
             journal.note(Note::Covered { topics: self.covered.iter().cloned().collect() });
         }
     }
@@ -158,5 +171,31 @@ fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use genesys_notifications_journal::Options;
+
+    use super::*;
+
+    // P4.7, C2: a process that is killed right after its topics were live owes everything from then on.
+    #[test]
+    fn what_is_covered_is_never_without_a_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::new(folder.path().join("journal.db"));
+        let (journal, restored) = Journal::open(options.clone(), 1_000).unwrap();
+        let mut chronicle = Chronicle::of(&restored, &[]);
+        let topics = vec!["v2.users.1.presence".to_owned()];
+        chronicle
+            .moment(&journal, &Moment { at: 5_000, what: MomentKind::Covered { topics: topics.clone() } });
+        assert!(chronicle.mark_is_due(0));
+        journal.close();
+        drop(journal);
+        let (_, restored) = Journal::open(options, 9_000).unwrap();
+        assert_eq!((restored.sound_until, restored.covered), (Some(5_000), topics));
     }
 }
