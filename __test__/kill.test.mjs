@@ -108,7 +108,6 @@ async function live(t, sim, { folder, random, topic, manualAck }) {
     if (dieConnected) await until(() => child.said.has('l'), 'connected again')
     await new Promise((resolve) => setTimeout(resolve, random() * (dieConnected ? CONNECTED_MS : START_MS)))
     await child.kill()
-    freeChannels(sim, topic)
     kills++
   }
   clearInterval(publishing)
@@ -168,14 +167,6 @@ function startChild(t, ledger, config) {
     ledger.end()
   }
   return { said, ended, kill, errors: () => errors, hasEnded: () => child.exitCode !== null }
-}
-
-/** A killed process leaves its channel behind, and the service allows 20. */
-function freeChannels(sim, topic) {
-  for (const { id, topics, connected } of sim.channels()) {
-    if (connected || (topics.length > 0 && !topics.includes(topic))) continue
-    sim.fault({ match: { operation: 'channel', channelId: id }, action: { kind: 'expire' } })
-  }
 }
 
 /** The gaps of all runs, as the journal has them. */
