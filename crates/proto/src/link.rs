@@ -86,14 +86,17 @@ pub(crate) struct Subscriptions {
     pub(crate) left_out: u32,
 }
 
-/// The reading back of a channel's list.
+/// What is known of a channel's list, and its reading back.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     /// When the next one is due.
     pub(crate) at: Option<u64>,
     pub(crate) asked: Option<Asked>,
-    /// When the list was last found to be good, by the wall clock.
-    pub(crate) good_at: u64,
+    /// When the service was last asked whether each topic is on the list and said so, by the wall clock. The list outlives
+    /// the sockets, and so does this.
+    pub(crate) listed_at: BTreeMap<TopicId, u64>,
+    /// Since when this channel was first proven to carry each of them, by the wall clock: before that nothing was promised.
+    pub(crate) first_carried: BTreeMap<TopicId, u64>,
     /// What the last one found.
     pub(crate) missing: BTreeSet<TopicId>,
     pub(crate) extra: BTreeSet<String>,
@@ -111,6 +114,8 @@ pub(crate) struct InFlight {
     pub(crate) ticket: Ticket,
     pub(crate) revision: u64,
     pub(crate) generation: Generation,
+    /// When it was sent, by the wall clock.
+    pub(crate) sent: u64,
     /// `Subscriptions::unsure_since` before this request.
     pub(crate) unsure_before: Option<u64>,
     pub(crate) batch: Batch,
@@ -207,11 +212,31 @@ impl Link {
 
     /// Everything confirmed is proven now.
     pub(crate) fn carries_all(&mut self, wall: u64) {
-        let confirmed = &self.subscriptions.confirmed;
-        self.carries.retain(|id, _| confirmed.contains(id));
-        for id in confirmed {
+        self.carries_only_confirmed();
+        for id in &self.subscriptions.confirmed {
             self.carries.entry(*id).or_insert(wall);
+            self.audit.first_carried.entry(*id).or_insert(wall);
         }
+    }
+
+    pub(crate) fn carries_only_confirmed(&mut self) {
+        let is_confirmed = |id: &TopicId, _: &mut u64| self.subscriptions.confirmed.contains(id);
+        self.carries.retain(is_confirmed);
+        self.audit.listed_at.retain(is_confirmed);
+        self.audit.first_carried.retain(is_confirmed);
+    }
+
+    /// The service was asked then, and says that these are on the list.
+    pub(crate) fn are_listed(&mut self, topics: impl IntoIterator<Item = TopicId>, asked: u64) {
+        self.audit.listed_at.extend(topics.into_iter().map(|id| (id, asked)));
+    }
+
+    /// It is on the list no more, or nobody knows. Says since when it may have been missing from it, by the wall clock.
+    pub(crate) fn is_unlisted(&mut self, topic: TopicId) -> Option<u64> {
+        self.carries.remove(&topic);
+        self.subscriptions.confirmed.remove(&topic);
+        let first_carried = self.audit.first_carried.remove(&topic);
+        self.audit.listed_at.remove(&topic).max(first_carried).filter(|_| first_carried.is_some())
     }
 
     /// Whether it was proven to carry the topic then already.

@@ -2,12 +2,10 @@
 
 mod common;
 
-use common::clock::EPOCH;
 use common::manners::Fate;
-use common::sabotage::Fault;
 use common::service::http;
 use common::world::World;
-use genesys_notifications_proto::{ClientState, Config, Continuity, Gap, GovernorConfig, Reason};
+use genesys_notifications_proto::{ClientState, Config, Continuity, Ending, Reason};
 
 const A: &str = "v2.users.a.presence";
 const B: &str = "v2.users.b.presence";
@@ -74,25 +72,72 @@ fn a_channel_that_is_opened_again_before_its_list_was_answered_brings_no_copies(
     assert_eq!(world.record.delivered.len(), 1);
 }
 
-/// The gaps after the service has lost a topic from a list, and whether the list is whole again.
-fn after_a_lost_subscription(fault: Option<Fault>) -> (Vec<Gap>, bool) {
-    let mut world = World::with(Config::default(), GovernorConfig::default(), 7, fault);
+// P2.9
+#[test]
+fn what_the_service_lost_from_a_list_is_found_told_and_mended() {
+    let mut world = World::new(Config::default(), 7);
+    world.subscribe(&[A, B]);
+    world.connect();
+    world.run_for(30 * MINUTE);
+    let lost_at = world.clock.now().wall;
+    let socket = world.wires.open_here()[0];
+    world.lose_from_list(socket);
+    world.run_for(10 * MINUTE);
+    let gaps = world.record.closed_gaps();
+    assert_eq!((gaps.len(), gaps[0].reason), (1, Reason::SubscriptionMismatch));
+    assert!(gaps[0].from <= lost_at && gaps[0].to.is_some_and(|to| to > lost_at), "{gaps:?} for {lost_at}");
+    assert!(world.lost_entries.is_empty());
+}
+
+// P2.9
+#[test]
+fn a_lost_subscription_counts_since_the_list_was_last_good_though_the_socket_was_lost_in_between() {
+    let mut world = World::new(Config::default(), 7);
     world.subscribe(&[A, B]);
     world.connect();
     world.run_for(30 * MINUTE);
     let socket = world.wires.open_here()[0];
+    let lost_at = world.clock.now().wall;
     world.lose_from_list(socket);
+    world.run_for(2_000);
+    world.end_socket(socket, Ending::Closed(1006, String::new()));
     world.run_for(10 * MINUTE);
-    (world.record.closed_gaps(), world.lost_lists.is_empty())
+    assert_eq!(world.record.creations().len(), 1, "the same channel, with the same list");
+    let gaps = world.record.closed_gaps();
+    let mismatch = gaps.iter().find(|gap| gap.reason == Reason::SubscriptionMismatch);
+    let mismatch = mismatch.expect("the loss is found");
+    assert!(mismatch.from <= lost_at && lost_at - mismatch.from < 6 * MINUTE, "{mismatch:?} for {lost_at}");
+    assert!(world.lost_entries.is_empty());
 }
 
-// P2
+// P2.9
 #[test]
-fn what_the_service_lost_from_a_list_is_found_told_and_mended() {
-    let lost_at = EPOCH + 1_000 + 30 * MINUTE;
-    let (gaps, is_whole) = after_a_lost_subscription(None);
-    assert_eq!((gaps.len(), gaps[0].reason, is_whole), (1, Reason::SubscriptionMismatch, true));
-    assert!(gaps[0].from <= lost_at && gaps[0].to.is_some_and(|to| to > lost_at));
-    let (gaps, is_whole) = after_a_lost_subscription(Some(Fault::AuditIgnored));
-    assert!(gaps.is_empty() && !is_whole, "the service loses nothing");
+fn a_reading_that_failed_is_repeated_soon() {
+    let mut world = World::new(Config::default(), 7);
+    world.subscribe(&[A, B]);
+    world.connect();
+    world.run_until(MINUTE, |world| world.state() == ClientState::Connected);
+    world.manners.script[5].push_back(Fate::Fail(http(503, "service.unavailable")));
+    world.run_for(10 * MINUTE);
+    let readings: Vec<u64> = world.record.readings();
+    assert!(readings.len() >= 2 && readings[1] - readings[0] <= 73_000, "{readings:?}");
+}
+
+// P2.9
+#[test]
+fn a_topic_that_is_listed_after_all_is_looked_for_again() {
+    let mut world = World::new(Config::default(), 7);
+    world.subscribe(&[A, B]);
+    world.connect();
+    world.service.unlisted = true;
+    world.run_for(20 * MINUTE);
+    let told = world.record.closed_gaps().len();
+    world.service.unlisted = false;
+    world.run_for(20 * MINUTE);
+    assert_eq!(world.record.closed_gaps().len(), told, "the list is right");
+    let socket = world.wires.open_here()[0];
+    world.lose_from_list(socket);
+    world.run_for(20 * MINUTE);
+    assert_eq!(world.record.closed_gaps().len(), told + 1);
+    assert!(world.lost_entries.is_empty());
 }

@@ -16,8 +16,11 @@ use crate::throttle::Door;
 use super::loss::Loss;
 use super::{Context, Machine, What};
 
-/// After a mismatch was mended, the list is read again this soon.
+/// After a mismatch was mended, or a reading that says nothing because the list was being changed, it is read again this
+/// soon.
 const AGAIN_MS: u64 = 10_000;
+/// The same after a reading that failed.
+const FAILED_MS: u64 = 60_000;
 
 impl Machine {
     pub(super) fn drive_audit(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
@@ -64,7 +67,6 @@ impl Machine {
         let revision = self.shards[index].revision;
         let Some((role, link)) = self.shards[index].by_id(link) else { return };
         let Some(asked) = link.audit.asked.take() else { return };
-        link.audit.at = Some(now + about(self.config.audit_every_ms, cx.random));
         self.dirty = true;
         if role == Role::Draining {
             return;
@@ -73,6 +75,13 @@ impl Machine {
         let is_current = link.is_live()
             && link.is_settled(revision)
             && link.subscriptions.confirmations == asked.confirmations;
+        let every = self.config.audit_every_ms;
+        let next = match &result {
+            Err(_) => every.min(FAILED_MS),
+            Ok(_) if !is_current => every.min(AGAIN_MS),
+            Ok(_) => every,
+        };
+        link.audit.at = Some(now + about(next, cx.random));
         match result {
             Err(failure) if judge(Step::Subscribe, &failure).decision == Decision::Recreate => {
                 self.lost(cx, index, role, Loss::channel_gone());
@@ -99,9 +108,13 @@ impl Machine {
             .iter()
             .map(|id| (self.roster.topic(*id).as_str().to_ascii_lowercase(), *id))
             .collect();
+        // Listed after all.
+        self.unlisted.retain(|id| !listed.contains(&self.roster.topic(*id).as_str().to_ascii_lowercase()));
         let missing =
             confirmed.iter().filter(|(name, id)| !listed.contains(*name) && !self.unlisted.contains(id));
         let missing: BTreeSet<TopicId> = missing.map(|(_, id)| *id).collect();
+        let good = confirmed.iter().filter(|(name, _)| listed.contains(*name)).map(|(_, id)| *id);
+        let good: Vec<TopicId> = good.collect();
         let extra: BTreeSet<String> = listed
             .into_iter()
             .filter(|name| !confirmed.contains_key(name) && !comes_by_itself(name))
@@ -111,9 +124,7 @@ impl Machine {
             missing.into_iter().partition(|id| link.audit.missing.contains(id));
         let is_news = !missing.is_empty() || !again.is_empty() || extra != link.audit.extra;
         let Some(link) = self.shards[index].link_mut(role) else { return };
-        if missing.is_empty() && again.is_empty() {
-            link.audit.good_at = asked.wall;
-        }
+        link.are_listed(good, asked.wall);
         link.audit.missing.clone_from(&missing);
         link.audit.extra.clone_from(&extra);
         if !is_news {
@@ -134,7 +145,7 @@ impl Machine {
         }
     }
 
-    /// What is not listed may not have been carried since the list was last known to be good.
+    /// What is not listed may not have been carried since the service last said that it is on the list.
     fn mend(
         &mut self,
         cx: &mut Context<'_>,
@@ -149,10 +160,7 @@ impl Machine {
         link.audit.at = Some(cx.now.mono + about(self.config.audit_every_ms.min(AGAIN_MS), cx.random));
         let mut since: BTreeMap<u64, Vec<TopicId>> = BTreeMap::new();
         for id in missing {
-            let carried_since = link.carries.remove(id);
-            link.subscriptions.confirmed.remove(id);
-            let good_at = link.audit.good_at.max(carried_since.unwrap_or(cx.now.wall));
-            since.entry(good_at).or_default().push(*id);
+            since.entry(link.is_unlisted(*id).unwrap_or(cx.now.wall)).or_default().push(*id);
         }
         shard.change(cx.now.mono);
         self.log(

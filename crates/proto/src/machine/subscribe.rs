@@ -65,7 +65,7 @@ impl Machine {
             let unsure_before = link.subscriptions.unsure_since;
             link.subscriptions.unsure_since.get_or_insert(cx.now.wall);
             link.subscriptions.in_flight =
-                Some(InFlight { ticket, revision, generation, unsure_before, batch });
+                Some(InFlight { ticket, revision, generation, sent: cx.now.wall, unsure_before, batch });
         }
     }
 
@@ -178,7 +178,7 @@ impl Machine {
             subscriptions.confirmed.clear();
             subscriptions.rejected.retain(|id, _| subscriptions.excluded.contains(id));
         }
-        subscriptions.confirmed.extend(sorted.permitted);
+        subscriptions.confirmed.extend(sorted.permitted.iter().copied());
         subscriptions.rejected.extend(sorted.rejected);
         if subscriptions.rest.is_empty() {
             subscriptions.synced = Some(request.revision);
@@ -190,6 +190,7 @@ impl Machine {
         } else {
             subscriptions.retry.reset();
         }
+        link.are_listed(sorted.permitted, request.sent);
         if let Some(open) = link.open_mut() {
             open.proof_ended();
         }
@@ -229,8 +230,7 @@ impl Machine {
     fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, certainty: Certainty) {
         let shard = &mut self.shards[index];
         let Some(link) = shard.link_mut(role) else { return };
-        let Link { subscriptions, carries, .. } = link;
-        carries.retain(|id, _| subscriptions.confirmed.contains(id));
+        link.carries_only_confirmed();
         if !matches!(role, Role::Primary | Role::Standby) {
             return;
         }

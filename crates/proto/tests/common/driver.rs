@@ -89,6 +89,7 @@ impl World {
                 self.acked.remove(&link);
                 self.last_asked.remove(&link);
                 self.unanswered.remove(&link);
+                self.review_lists();
             }
             Output::Notify(notice) => self.noticed(notice),
             Output::Closed => {

@@ -2,10 +2,25 @@
 
 use genesys_notifications_proto::{Random, SocketId};
 
+use super::wire::Wire;
 use super::world::World;
 
-/// A list is read back every five minutes, give or take a fifth, and mended then.
-const FOUND_WITHIN_MS: u64 = 15 * 60_000;
+/// A list is read back so often, give or take a fifth.
+const AUDIT_EVERY_MS: u64 = 5 * 60_000;
+/// For a request or two, and for one that failed.
+const MARGIN_MS: u64 = 2 * 60_000;
+
+/// A topic that a channel's list lacks.
+#[derive(Debug)]
+pub(crate) struct LostEntry {
+    channel: u32,
+    topic: u16,
+    pub(crate) at: u64,
+    /// How long somebody could have looked since then: the channel was open, its list settled, the process running.
+    live_ms: u64,
+    counted_at: u64,
+    was_live: bool,
+}
 
 impl World {
     /// The service forgets one topic of a channel, and tells nobody.
@@ -20,36 +35,47 @@ impl World {
         let topic = topics[self.dice.up_to(topics.len() as u64 - 1) as usize];
         channel.topics.remove(&topic);
         self.note(|| format!("LOSES topic {topic} from the list of channel {key}"));
-        self.lost_lists.push((key, socket, topic, self.clock.truth));
+        let at = self.clock.truth;
+        let entry = LostEntry { channel: key, topic, at, live_ms: 0, counted_at: at, was_live: false };
+        self.lost_entries.push(entry);
         self.refresh();
     }
 
-    /// A list that was sent again, or a channel that ended, before anybody looked: nobody can know. Of a socket that was
-    /// lost in between nothing is asked either: the rules count from the proof of the next one.
+    /// A list that was sent again, a topic that nobody wants any more, or a channel that was given up, before anybody looked:
+    /// nobody can know what was missed.
     pub(crate) fn review_lists(&mut self) {
-        if self.lost_lists.is_empty() {
+        if self.lost_entries.is_empty() {
             return;
         }
-        self.nothing_is_overlooked();
         let now = self.clock.truth;
-        let (service, truth) = (&self.service, &mut self.truth);
-        self.lost_lists.retain(|(key, socket, topic, at)| {
-            let channel = service.channels.get(key).filter(|channel| !channel.gone);
-            let is_lost = channel
-                .is_some_and(|channel| channel.carrier == Some(*socket) && !channel.topics.contains(topic));
-            if !is_lost && !truth.mismatch_was_told(*topic, *at) {
-                truth.forgive(*topic, *at, now);
+        let mut entries = std::mem::take(&mut self.lost_entries);
+        let wanted = self.truth.wanted();
+        entries.retain_mut(|entry| {
+            let channel = self.service.channels.get(&entry.channel).filter(|channel| !channel.gone);
+            let lacks = channel.is_some_and(|channel| !channel.topics.contains(&entry.topic));
+            let link = self.channel_of.iter().find(|(_, key)| **key == entry.channel).map(|(link, _)| *link);
+            let is_told = self.truth.mismatch_was_told(entry.topic, entry.at);
+            let (true, Some(link), true) = (lacks, link, wanted.contains(&entry.topic)) else {
+                if is_told {
+                    self.losses_found += 1;
+                } else {
+                    self.losses_forgiven += 1;
+                    self.truth.forgive(entry.topic, entry.at, now);
+                }
+                return false;
+            };
+            let wire = channel.and_then(|channel| self.wires.by_id.get(&channel.carrier?));
+            let is_settled = self.acked.contains_key(&link) && !self.unanswered.contains_key(&link);
+            let is_live = is_settled && wire.is_some_and(Wire::carries);
+            let since = entry.counted_at.max(self.thawed_at);
+            if self.frozen.is_none() && entry.was_live && is_live {
+                entry.live_ms += now.saturating_sub(since);
             }
-            is_lost
+            (entry.counted_at, entry.was_live) = (now, is_live && self.frozen.is_none());
+            let is_overdue = entry.live_ms > AUDIT_EVERY_MS * 6 / 5 + MARGIN_MS;
+            assert!(is_told || !is_overdue, "P2.9: no audit found that the service has lost {entry:?}");
+            true
         });
-    }
-
-    /// What was lost from a list is found when the list is read back.
-    fn nothing_is_overlooked(&self) {
-        let calm_since = self.clock.truth.saturating_sub(FOUND_WITHIN_MS);
-        let forgotten = self.lost_lists.iter().find(|(.., at)| *at < calm_since);
-        let is_calm = self.frozen.is_none() && self.weather.last_incident.max(self.thawed_at) < calm_since;
-        let overlooked = forgotten.filter(|_| is_calm);
-        assert!(overlooked.is_none(), "P2: no audit found that the service lost {overlooked:?} from a list");
+        self.lost_entries = entries;
     }
 }

@@ -88,6 +88,11 @@ impl Record {
         self.when(|effect| matches!(effect, Effect::OpenSocket { .. }))
     }
 
+    /// When lists were read back.
+    pub(crate) fn readings(&self) -> Vec<u64> {
+        self.when(|effect| matches!(effect, Effect::ListSubscriptions { .. }))
+    }
+
     /// Times and names of the subscription requests.
     pub(crate) fn subscriptions(&self) -> Vec<(u64, Vec<String>)> {
         let lists = self.starts.iter().filter_map(|(at, operation)| match &operation.effect {

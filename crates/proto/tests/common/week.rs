@@ -96,7 +96,7 @@ fn happen(world: &mut World) {
         return;
     }
     let socket = open[world.dice.up_to(open.len() as u64 - 1) as usize];
-    let choice = world.dice.up_to(19);
+    let choice = world.dice.up_to(21);
     world.note(|| format!("INCIDENT {choice} at {socket:?}"));
     match choice {
         0..=6 => drop_loudly(world, socket),
@@ -126,6 +126,7 @@ fn happen(world: &mut World) {
         18 => {
             world.rotate();
         }
+        19 | 20 => world.lose_from_list(socket),
         _ => {
             let first = world.dice.up_to(NAMES.len() as u64 - 3) as usize;
             world.change(TopicChange::Replace, &NAMES[first..first + 3]);

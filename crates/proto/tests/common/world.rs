@@ -10,6 +10,7 @@ use genesys_notifications_proto::{
 use super::agenda::{Agenda, Cargo, Item};
 use super::clock::Clock;
 use super::journal::Journal;
+use super::lists::LostEntry;
 use super::manners::Manners;
 use super::record::Record;
 use super::rules::{Bounds, Rules};
@@ -86,8 +87,11 @@ pub(crate) struct World {
     pub(crate) old_tickets: Vec<Ticket>,
     pub(crate) old_sockets: Vec<SocketId>,
     pub(crate) ticks: u64,
-    /// Topics that the service has silently lost from a channel's list: its socket, topic, when.
-    pub(crate) lost_lists: Vec<(u32, SocketId, u16, u64)>,
+    /// Topics that the service has silently lost from a channel's list.
+    pub(crate) lost_entries: Vec<LostEntry>,
+    /// How many such losses the machine has found, and how many were over before anybody looked.
+    pub(crate) losses_found: u64,
+    pub(crate) losses_forgiven: u64,
     /// Until then events are published densely.
     pub(crate) watched_until: u64,
     pub(crate) weather: Weather,
@@ -152,7 +156,9 @@ impl World {
             old_tickets: Vec::new(),
             old_sockets: Vec::new(),
             ticks: 0,
-            lost_lists: Vec::new(),
+            lost_entries: Vec::new(),
+            losses_found: 0,
+            losses_forgiven: 0,
             watched_until: 0,
             weather: Weather::default(),
         }
@@ -249,7 +255,7 @@ impl World {
         let open = self.wires.by_id.values().filter(|wire| wire.open_here);
         let doubts = open.filter_map(|wire| wire.doubt).map(|(since, _)| since);
         let unanswered = self.unanswered.values().copied();
-        let unlisted = self.lost_lists.iter().map(|(.., at)| *at);
+        let unlisted = self.lost_entries.iter().map(|entry| entry.at);
         let unread =
             doubts.chain(unanswered).chain(unlisted).chain(self.frozen.map(|(_, _, since)| since)).min();
         unread.map_or(silence, |at| silence.min(at.saturating_sub(self.silence_ms)))
