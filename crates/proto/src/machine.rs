@@ -311,6 +311,7 @@ impl Machine {
         let ticket = Ticket(self.last_ticket);
         let timeout_ms = match what {
             What::Open(..) => self.config.connect_timeout_ms,
+            What::Count => self.config.request_timeout_ms.min(budget::COUNT_TIMEOUT_MS),
             _ => self.config.request_timeout_ms,
         };
         let overdue_at = now.saturating_add(timeout_ms).saturating_add(timeout_ms / 4 + 1_000);

@@ -16,6 +16,8 @@ use super::{Context, Machine, What};
 
 /// A count is believed for so long.
 const FRESH_MS: u64 = 60_000;
+/// A count is waited for no longer: a channel is made without it.
+pub(super) const COUNT_TIMEOUT_MS: u64 = 5_000;
 /// Before a channel is refused they are counted again, unless that was done just now.
 const RECOUNT_MS: u64 = 1_000;
 /// That there are many channels is said this often.
@@ -112,6 +114,18 @@ impl Machine {
             self.refuse_channel(cx);
         }
         false
+    }
+
+    /// Whether a channel more would displace one that this client uses: then those that drain, or are about to replace others,
+    /// come first.
+    pub(super) fn uses_all(&self) -> bool {
+        let is_used = |link: &Link| {
+            link.creating.is_some() || link.channel.as_ref().is_some_and(|channel| !channel.gone)
+        };
+        let links = self.shards.iter().flat_map(Shard::links);
+        let used: Vec<Role> = links.filter(|(_, link)| is_used(link)).map(|(role, _)| role).collect();
+        let passing = used.iter().any(|role| matches!(role, Role::Successor | Role::Draining));
+        passing && used.len() >= self.config.limits.channels
     }
 
     fn has_lingering(&mut self, now: u64) -> bool {

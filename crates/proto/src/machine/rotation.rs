@@ -80,16 +80,20 @@ impl Machine {
         None
     }
 
-    /// Planned replacements are made one after the other, so that never two shards are on young channels only.
+    /// Planned replacements are made one after the other, so that never two shards are on young channels only. Whatever can
+    /// wait does while this client uses all the channels there may be.
     fn has_its_turn(&mut self, index: ShardIndex, role: Role, purpose: Purpose, now: u64) -> bool {
+        let can_wait =
+            matches!(purpose, Purpose::Planned(_) | Purpose::Missing | Purpose::Forced(Reason::Requested));
+        let must_wait = can_wait && self.uses_all();
         if !matches!(purpose, Purpose::Planned(_)) {
-            return true;
+            return !must_wait;
         }
         let others = self.shards.iter().enumerate().filter(|(other, _)| *other != index);
         let is_free = !others.into_iter().any(|(_, shard)| {
             shard.successor.is_some() && matches!(shard.purpose, Some(Purpose::Planned(_)))
         });
-        if is_free {
+        if is_free && !must_wait {
             return true;
         }
         let token_at = self.shards[index].token_rotation_at;

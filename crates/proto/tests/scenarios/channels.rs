@@ -1,8 +1,8 @@
 //! Channels are few, and others need them too (P3.11); lists are read back (P2.9); a past is taken over (P2.10).
 
 use genesys_notifications_proto::{
-    Backfilled, Certainty, ClientState, Config, Continuity, Effect, ErrorCode, ErrorReport, Gap, Input, Past,
-    PastEvent, Reason, Topic,
+    Backfilled, Certainty, ClientState, Config, Continuity, Effect, Ending, ErrorCode, ErrorReport, Gap,
+    Input, Limits, Past, PastEvent, Reason, Topic,
 };
 
 use crate::common::manners::Fate;
@@ -14,6 +14,7 @@ use crate::stage::{
 
 const COUNT: usize = 4;
 const LIST: usize = 5;
+const COUNT_TIMEOUT_MS: u64 = 5_000;
 
 /// Channels of somebody else, all of them connected.
 fn others(world: &mut World, number: u32) {
@@ -118,6 +119,84 @@ fn channels_that_cannot_be_counted_are_not_waited_for() {
     until_connected(&mut world);
     assert_eq!(world.machine.stats(world.clock.now()).channels_in_use, None);
     assert!(world.record.errors().is_empty());
+}
+
+// P3.11
+#[test]
+fn a_count_that_is_not_answered_delays_a_first_channel_by_seconds_only() {
+    let mut world = World::new(Config::default(), 7);
+    world.manners.script[COUNT].push_back(Fate::Late(29_000));
+    world.subscribe(&[A]);
+    world.connect();
+    world.run_until(8 * SECOND, |world| world.state() == ClientState::Connected);
+    assert!(world.record.errors().is_empty());
+}
+
+// P3.11
+#[test]
+fn a_count_under_way_holds_up_nothing_that_takes_the_place_of_a_lost_channel() {
+    let mut world = connected(&[A]);
+    world.run_for(10 * MINUTE);
+    world.manners.script[COUNT].push_back(Fate::Late(29_000));
+    world.rotate();
+    world.run_for(100);
+    assert_eq!(world.record.creations().len(), 1, "the count is waited for");
+    let key = channel(&world, socket(&world));
+    world.channel_ends(key);
+    let gone_at = world.clock.now().mono;
+    world.end_socket(socket(&world), Ending::Closed(1008, String::new()));
+    world.run_until(2 * SECOND, |world| world.record.creations().len() == 2);
+    world.run_until(SECOND, |world| world.state() == ClientState::Connected);
+    assert!(world.clock.now().mono - gone_at < COUNT_TIMEOUT_MS, "the count is still under way");
+}
+
+// P3.11, P6.6
+#[test]
+fn a_count_that_is_refused_says_nothing_of_the_token() {
+    let mut world = World::new(Config::default(), 7);
+    world.manners.script[COUNT].extend(vec![Fate::Fail(http(401, "bad.credentials")); 5]);
+    world.subscribe(&[A]);
+    world.connect();
+    until_connected(&mut world);
+    world.run_for(10 * MINUTE);
+    world.rotate();
+    world.run_for(MINUTE);
+    assert_eq!((world.record.tokens().len(), world.record.creations().len()), (1, 2));
+    assert!(world.record.errors().is_empty());
+}
+
+/// Nine pairs, the most there may be, and how many channels the client used at most during so many hours.
+fn most_used(hours: u64, happens: impl FnOnce(&mut World)) -> (World, usize) {
+    let names: Vec<String> = (0..9).map(|n| format!("v2.users.u{n}.presence")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let limits = Limits { topics_per_channel: 1, ..Limits::default() };
+    let config = Config { limits, continuity: Continuity::Standby, ..Config::default() };
+    let mut world = World::new(config, 7);
+    world.service.token_life = HOUR;
+    world.subscribe(&names);
+    world.connect();
+    until_connected(&mut world);
+    world.run_until(HOUR, |world| world.machine.stats(world.clock.now()).standby_live == 9);
+    happens(&mut world);
+    let (end, mut most) = (world.clock.truth + hours * HOUR, 0);
+    while world.next_at().is_some_and(|at| at <= end) {
+        world.step();
+        let alive = |key: &u32| world.service.channels.get(key).is_some_and(|channel| !channel.gone);
+        most = most.max(world.channel_of.values().filter(|key| alive(key)).count());
+    }
+    (world, most)
+}
+
+// P3.9, P3.10
+#[test]
+fn no_replacement_makes_this_client_use_more_channels_than_there_may_be() {
+    let (world, most) = most_used(3, |_| {});
+    assert_eq!((most, world.record.gaps().len()), (20, 0));
+    assert!(world.machine.stats(world.clock.now()).rotations >= 18 * 3);
+    let mut request = None;
+    let (world, most) = most_used(1, |world| request = Some(world.rotate()));
+    assert_eq!((most, world.record.gaps().len()), (20, 0));
+    assert!(request.is_some_and(|request| !world.unsettled.contains(&request)));
 }
 
 // P2.9
