@@ -46,7 +46,9 @@ struct State {
     /// One ring may be outstanding for controls and one for events, each until its queue was found or left empty.
     controls_rung: bool,
     events_rung: bool,
-    /// A drain found controls waiting and handed out nothing.
+    /// News from which controls may follow that must come before any event queued since.
+    news: usize,
+    /// A drain found controls waiting, or news, and handed out nothing.
     held_back: bool,
     last_ring: Option<u64>,
     ring_at: Option<u64>,
@@ -67,6 +69,7 @@ impl Delivery {
                 channels: HashMap::new(),
                 controls_rung: false,
                 events_rung: false,
+                news: 0,
                 held_back: false,
                 last_ring: None,
                 ring_at: None,
@@ -132,6 +135,22 @@ impl Delivery {
         }
     }
 
+    /// No event is handed out until this was heard.
+    pub(crate) fn await_news(&self) {
+        self.state().news += 1;
+    }
+
+    /// What there was to tell because of so many news was pushed.
+    pub(crate) fn news_heard(&self, heard: usize) {
+        let mut state = self.state();
+        state.news -= heard;
+        // With controls, taking them rings for the events behind them.
+        if state.news == 0 && state.held_back && state.controls.is_empty() {
+            state.held_back = false;
+            self.ringing.store(true, Ordering::Release);
+        }
+    }
+
     /// Queues a control that is told after every event that is queued now and, with a journal, after the one with the sequence
     /// `last`, which may still be on its way.
     pub(crate) fn push_control_after(&self, control: Control, last: Option<u64>) {
@@ -183,7 +202,7 @@ impl Delivery {
     pub(crate) fn take_controls(&self) -> Vec<Control> {
         let mut state = self.state();
         state.controls_rung = false;
-        if state.held_back {
+        if state.held_back && state.news == 0 {
             // Whoever drained before taking controls would otherwise never learn of the events behind them.
             state.held_back = false;
             if !state.queue.is_empty() {
@@ -201,7 +220,7 @@ impl Delivery {
             state.controls_rung = true;
             self.ringing.store(true, Ordering::Release);
         }
-        if !state.controls.is_empty() {
+        if !state.controls.is_empty() || state.news > 0 {
             state.held_back = true;
             return false;
         }

@@ -74,9 +74,10 @@ impl Outlet for ToDelivery {
         if news == News::Room {
             return self.delivery.make_room();
         }
+        // A gap is told before any event that comes after.
+        self.delivery.await_news();
         let mut waiting = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push_back(news);
-        // Before the lock goes and before any event that comes after: a gap is told first.
         self.has_news.store(true, Ordering::Release);
         drop(waiting);
         self.told.notify_one();

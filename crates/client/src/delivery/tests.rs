@@ -192,3 +192,27 @@ fn a_fence_waits_for_events_that_are_still_on_their_way() {
     assert_eq!((world.drain(), world.controls()), ((1, true), 0));
     assert_eq!((world.drain(), world.controls()), ((0, false), 1));
 }
+
+#[test]
+fn events_wait_for_what_there_is_to_tell_before_them() {
+    let mut world = World::new(0);
+    world.delivery.await_news();
+    world.event(0);
+    assert_eq!((world.controls(), world.drain()), (0, (0, false)));
+    world.control();
+    world.delivery.news_heard(1);
+    assert_eq!((world.controls(), world.drain()), (1, (1, false)));
+}
+
+#[test]
+fn news_of_which_nothing_is_told_ring_for_the_events_behind_them() {
+    let mut world = World::new(0);
+    world.delivery.await_news();
+    world.event(0);
+    assert_eq!(world.drain(), (0, false));
+    let rings = world.rings.0.load(Ordering::SeqCst);
+    world.delivery.news_heard(1);
+    world.delivery.ring_if_due();
+    assert_eq!(world.rings.0.load(Ordering::SeqCst), rings + 1);
+    assert_eq!(world.drain(), (1, false));
+}

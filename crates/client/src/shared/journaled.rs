@@ -106,6 +106,7 @@ impl Turn<'_> {
     pub(crate) fn hear_journal(&mut self) {
         let Some(kept) = &self.shared.kept else { return };
         let news: VecDeque<News> = kept.outlet.take_news();
+        let heard = news.len();
         for news in news {
             match news {
                 News::Room => self.shared.delivery.make_room(),
@@ -129,6 +130,7 @@ impl Turn<'_> {
                 News::Recovered => self.control(log("info", "the journal can be written again".into())),
             }
         }
+        self.shared.delivery.news_heard(heard);
     }
 
     /// Notes how far the journal is sound, if it is time to.
