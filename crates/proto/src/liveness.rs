@@ -83,9 +83,16 @@ impl OpenSocket {
     }
 
     /// A pong. Says which confirmation it proves, and when that was asked, by the wall clock.
-    pub(crate) fn pong(&mut self, now: Now) -> (u64, u64) {
+    ///
+    /// It may answer a later ping than the oldest, if a pong was lost: what it proves is then too little, never too much. But
+    /// a round trip that long would make every gap too long.
+    pub(crate) fn pong(&mut self, now: Now, heartbeat: &Heartbeat) -> (u64, u64) {
+        let due = |sent: &u64| now.mono.saturating_sub(*sent) < heartbeat.pong_timeout_ms;
+        let asked = self.pings.iter().map(|(sent, _)| sent.mono).find(due);
+        let asked = asked.or_else(|| self.pings.back().map(|(sent, _)| sent.mono));
         let Some((sent, confirmations)) = self.pings.pop_front() else { return (0, now.wall) };
-        self.answered(now, sent.mono);
+        self.answered(sent.mono);
+        self.measure(now, asked.unwrap_or(sent.mono));
         self.answered_until = sent.wall;
         (confirmations, sent.wall)
     }
@@ -93,14 +100,18 @@ impl OpenSocket {
     /// A WebSocket pong. It proves no subscription, but that the stream is read up to what was sent before it.
     pub(crate) fn probe_answered(&mut self, now: Now) {
         if let Some(sent) = self.probes.pop_front() {
-            self.answered(now, sent);
+            self.answered(sent);
+            self.measure(now, sent);
         }
     }
 
-    fn answered(&mut self, now: Now, sent: u64) {
+    fn answered(&mut self, sent: u64) {
         if self.stale.is_some_and(|stale| stale.asked.is_some_and(|asked| sent >= asked)) {
             self.stale = None;
         }
+    }
+
+    fn measure(&mut self, now: Now, sent: u64) {
         let round_trip = now.mono.saturating_sub(sent).min(LONGEST_ROUND_TRIP_MS);
         self.round_trip_ms = self.round_trip_ms.max(round_trip);
     }
@@ -204,6 +215,12 @@ impl OpenSocket {
                 Some(due) if self.last.mono >= due => self.stale = None,
                 Some(_) => {}
             }
+        } else {
+            // So late no pong comes any more; the next one answers a later ping.
+            let is_lost = |(sent, _): &(Now, u64)| mono >= sent.mono + heartbeat.silence_ms;
+            while self.pings.front().is_some_and(is_lost) {
+                self.pings.pop_front();
+            }
         }
         if let Some(confirmation) = unproven {
             let since = *self.proof_since.get_or_insert(mono);
@@ -283,12 +300,32 @@ mod tests {
         socket.pinged(at(0), 0);
         assert_eq!(socket.pulse(at(1), Some(1), &beat()), Pulse::Ping);
         socket.pinged(at(1), 1);
-        assert_eq!(socket.pong(at(2)), (0, 1_000_000));
-        assert_eq!(socket.pong(at(3)), (1, 1_000_001));
+        assert_eq!(socket.pong(at(2), &beat()), (0, 1_000_000));
+        assert_eq!(socket.pong(at(3), &beat()), (1, 1_000_001));
         socket.heard(at(3));
         assert_eq!(socket.sound_until(), 1_000_001);
         socket.heard(at(90));
         assert_eq!(socket.sound_until(), 1_000_090 - 2 - GRAIN_MS);
+    }
+
+    #[test]
+    fn a_lost_pong_makes_no_round_trip_longer_and_is_given_up() {
+        let mut socket = OpenSocket::new(SocketId(1), at(0));
+        socket.pinged(at(0), 1);
+        socket.heard(at(1));
+        for ping in [10_000, 20_000, 40_000] {
+            socket.pinged(at(ping), ping);
+            let (proven, _) = socket.pong(at(ping + 3), &beat());
+            assert!(proven < ping, "the pong may be that of the ping before");
+            socket.heard(at(ping + 3));
+            socket.heard(at(ping + 500));
+            assert_eq!(socket.sound_until(), 1_000_000 + ping + 500 - 3 - GRAIN_MS);
+        }
+        assert!(matches!(socket.pulse(at(74_000), None, &beat()), Pulse::Ping));
+        socket.heard(at(75_000));
+        assert!(matches!(socket.pulse(at(75_000), None, &beat()), Pulse::Wait(_)));
+        socket.pinged(at(75_001), 75_001);
+        assert_eq!(socket.pong(at(75_004), &beat()).0, 75_001);
     }
 
     #[test]

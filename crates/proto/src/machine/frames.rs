@@ -111,7 +111,7 @@ impl Machine {
     fn pong(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, socket: SocketId) {
         let shard = &mut self.shards[index];
         let Some(open) = shard.by_socket(socket).and_then(|(_, link)| link.open_mut()) else { return };
-        let (confirmation, asked) = open.pong(cx.now);
+        let (confirmation, asked) = open.pong(cx.now, &self.config.heartbeat);
         if role != Role::Draining {
             return self.proven(cx, index, role, confirmation, asked);
         }
