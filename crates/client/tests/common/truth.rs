@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use genesys_notifications_client::Gap;
+use genesys_notifications_client::{Certainty, Gap};
 use genesys_notifications_sim::DeliveryState;
 
 use super::{Event, TOPIC, World};
 
-/// An event may be lost while the last frame that arrived was still on its way, so by the service's clock a gap may seem to
-/// begin as much late as that frame took, which on a busy machine is long, and this much more.
-const TRANSIT_MS: u64 = 20;
-
-/// A service that takes longer to write an event is not healthy.
-const HELD_UP_MS: u64 = 100;
+/// The two sides read their clocks one after the other and round to milliseconds, and a heartbeat may be what arrived last,
+/// whose way to the client nobody measures.
+const GRAIN_MS: u64 = 5;
 
 /// What became of the events of [`World::publish`], numbered from 1.
 #[derive(Debug, Default)]
@@ -27,6 +24,8 @@ pub struct Verdict {
     pub gaps: Vec<Gap>,
     /// Time in which some gap lay over the topic.
     pub gap_ms: u64,
+    /// The same of gaps that are certain.
+    pub certain_ms: u64,
     /// Time in which no open, healthy socket on a live, subscribed channel existed, as the fates of the events show.
     pub outage_ms: u64,
     /// The same, one by one: from the last event written to the next.
@@ -50,11 +49,12 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} published, {} lost inside {} gaps of {} ms, true outage {} ms, at most {} ms off, {} silent, {} twice",
+            "{} published, {} lost inside {} gaps of {} ms ({} ms certain), true outage {} ms, at most {} ms off, {} silent, {} twice",
             self.published,
             self.lost,
             self.gaps.len(),
             self.gap_ms,
+            self.certain_ms,
             self.outage_ms,
             self.most_off,
             self.silent.len(),
@@ -87,18 +87,15 @@ impl Seen {
 /// The same, of events that several clients were told of one after the other. The outage is measured by whatever was
 /// published, so that it ends where the gaps do.
 pub fn judge_seen(world: &World, published: u64, seen: &Seen, gaps: Vec<Gap>) -> Verdict {
-    let mut verdict = Verdict { published, gap_ms: union_ms(&gaps), ..Verdict::default() };
+    let certain = gaps.iter().filter(|gap| gap.certainty == Certainty::Certain);
+    let (gap_ms, certain_ms) = (union_ms(&gaps), union_ms(certain));
+    let mut verdict = Verdict { published, gap_ms, certain_ms, ..Verdict::default() };
     let log = world.sim.log();
     let mut last_written = None;
     let mut is_out = false;
-    let mut lag = 0;
+    let mut heard_at = 0;
     for (event, n) in log.events.iter().filter(|event| event.topic == TOPIC).zip(1..) {
-        // What is written late was held up by a service that was as good as gone.
-        let is_prompt = |at: u64| at.saturating_sub(event.at) < HELD_UP_MS;
-        let is_written = event
-            .deliveries
-            .iter()
-            .any(|delivery| delivery.state == DeliveryState::Written && delivery.at.is_some_and(is_prompt));
+        let is_written = event.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Written);
         if is_written {
             if is_out && let Some(before) = last_written {
                 verdict.outage_ms += event.at - before;
@@ -108,20 +105,23 @@ pub fn judge_seen(world: &World, published: u64, seen: &Seen, gaps: Vec<Gap>) ->
         }
         is_out = !is_written;
         if let Some((_, received_at)) = seen.0.get(&n) {
-            lag = received_at.saturating_sub(event.at);
+            heard_at = heard_at.max(*received_at);
             continue;
         }
         if n > published {
             continue;
         }
         verdict.lost += 1;
+        // A stream keeps its order: by the client's clock this could not have come before those that were sent before it,
+        // however long they were on their way.
+        let due = event.at.max(heard_at);
         let off = gaps.iter().map(|gap| {
-            let before = gap.from.saturating_sub(event.at);
+            let before = gap.from.saturating_sub(due);
             before.max(event.at.saturating_sub(gap.to.unwrap_or(u64::MAX)))
         });
         let off = off.min().unwrap_or(u64::MAX);
         verdict.most_off = verdict.most_off.max(off);
-        if off > TRANSIT_MS + lag {
+        if off > GRAIN_MS {
             verdict.silent.push((n, event.at, off, format!("{:?}", event.deliveries)));
         }
     }
@@ -132,8 +132,9 @@ pub fn judge_seen(world: &World, published: u64, seen: &Seen, gaps: Vec<Gap>) ->
 }
 
 /// Milliseconds that lie in at least one gap.
-fn union_ms(gaps: &[Gap]) -> u64 {
-    let mut spans: Vec<(u64, u64)> = gaps.iter().map(|gap| (gap.from, gap.to.unwrap_or(gap.from))).collect();
+fn union_ms<'a>(gaps: impl IntoIterator<Item = &'a Gap>) -> u64 {
+    let mut spans: Vec<(u64, u64)> =
+        gaps.into_iter().map(|gap| (gap.from, gap.to.unwrap_or(gap.from))).collect();
     spans.sort_unstable();
     let (mut total, mut until) = (0, 0);
     for (from, to) in spans {
