@@ -26,10 +26,13 @@ impl Machine {
             let record = self.ledger.lose(&topics, from, reason, Certainty::Certain);
             self.notify_gaps(record);
         }
-        let carried: BTreeSet<TopicId> =
-            self.shards[index].carriers().flat_map(|link| link.carries.keys().copied()).collect();
-        if !carried.is_empty() {
-            self.cover(index, &carried, wall);
+        // Noticed only now, but over since another one carried them.
+        let mut back: BTreeMap<u64, BTreeSet<TopicId>> = BTreeMap::new();
+        for (id, since) in self.shards[index].carried_since() {
+            back.entry(since.min(wall)).or_default().insert(id);
+        }
+        for (at, topics) in back {
+            self.cover(index, &topics, at);
         }
         self.shards[index].fallen = Some(Fallen { sound_until, carried: lost.carries.clone() });
         lost
@@ -63,6 +66,16 @@ impl Machine {
 }
 
 impl Shard {
+    /// Since when each topic is carried by one link or another.
+    fn carried_since(&self) -> BTreeMap<TopicId, u64> {
+        let mut all = BTreeMap::new();
+        for (id, since) in self.carriers().flat_map(|link| &link.carries) {
+            let first = all.entry(*id).or_insert(*since);
+            *first = (*first).min(*since);
+        }
+        all
+    }
+
     /// Since when a topic is missing whose last carrier was sound until then: later, if another that carried it at that
     /// time was lost later.
     fn missing_since(&self, topic: TopicId, sound_until: u64) -> u64 {
