@@ -86,12 +86,15 @@ fn the_loss_of_both_is_a_gap_from_the_last_proof_to_the_first() {
             world.publish(published);
         }
         if killed_at.is_none() && begin.elapsed() > Duration::from_millis(500) {
+            // Else both may be open again before the next event.
+            world.fault(r#"{"match":{"operation":"upgrade"},"action":{"kind":"delay","ms":30},"times":2}"#);
             killed_at = Some(world.sim.log().now);
             world.fault(r#"{"match":{"operation":"socket"},"action":{"kind":"reset"}}"#);
         }
         world.observer.gaps().iter().any(|gap| gap.to.is_some())
             && world.observer.client.stats().machine.standby_live == 1
     });
+    world.until_events_flow();
     let verdict = judge(&world, published);
     eprintln!("{verdict}");
     assert!(verdict.is_kept(), "{verdict:#?}");
