@@ -4,8 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+
+use fields::Fields;
+
+#[cfg(test)]
+mod differential;
+mod fields;
+mod scan;
+mod token;
 
 /// Nesting beyond this is refused: deeper values make `JSON.stringify` and `structuredClone` throw in user code.
 pub const MAX_DEPTH: usize = 64;
@@ -82,33 +88,29 @@ impl fmt::Display for Unreadable {
 }
 
 impl<'a> Frame<'a> {
-    /// Sorts a text frame. Reads each byte at most twice and allocates only for escaped names.
+    /// Sorts a text frame. Reads each byte of a usual frame once and allocates only for escaped names.
     pub fn read(text: &'a str) -> Self {
-        if too_deep(text.as_bytes()) {
-            return Self::Unreadable(Unreadable::TooDeep);
+        match scan::fields(text).map_or_else(|| fields::by_serde(text), Ok) {
+            Ok(fields) => Self::of(fields),
+            Err(why) => Self::Unreadable(why),
         }
-        let Ok(fields) = serde_json::from_str::<Fields<'a>>(text) else {
-            return Self::Unreadable(Unreadable::NotJson);
-        };
+    }
+
+    fn of(fields: Fields<'a>) -> Self {
         let Some(topic) = fields.topic else {
             return match fields.result {
                 Some(result) => Self::Reply(result.parse().ok()),
                 None => Self::Unreadable(Unreadable::NoTopic),
             };
         };
-        let body = fields.body.map_or("null", RawValue::get);
+        let body = fields.body.unwrap_or("null");
         if topic.eq_ignore_ascii_case("channel.metadata") {
             return if is_pong(body) { Self::Pong } else { Self::Heartbeat };
         }
         if let Some(notice) = SystemNotice::of(&topic) {
             return Self::System(notice);
         }
-        Self::Event(Envelope {
-            topic,
-            body,
-            version: fields.version,
-            metadata: fields.metadata.map(RawValue::get),
-        })
+        Self::Event(Envelope { topic, body, version: fields.version, metadata: fields.metadata })
     }
 }
 
@@ -139,100 +141,6 @@ fn is_pong(body: &str) -> bool {
         message: Cow<'a, str>,
     }
     serde_json::from_str::<Body<'_>>(body).is_ok_and(|body| body.message.eq_ignore_ascii_case("pong"))
-}
-
-/// serde_json skips a raw value without recursion and so without a limit of its own.
-fn too_deep(bytes: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut i) = (0_usize, false, 0);
-    while i < bytes.len() {
-        match bytes[i] {
-            b'\\' if in_string => i += 1,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return true;
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        i += 1;
-    }
-    false
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    topic: Option<Cow<'a, str>>,
-    body: Option<&'a RawValue>,
-    version: Option<Cow<'a, str>>,
-    metadata: Option<&'a RawValue>,
-    result: Option<Cow<'a, str>>,
-}
-
-/// Written by hand because repeated members must do as in `JSON.parse`: the last one counts.
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a frame")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
-                    match &*key {
-                        "topicName" => fields.topic = Some(map.next_value::<Text<'de>>()?.0),
-                        "eventBody" => fields.body = Some(map.next_value()?),
-                        "version" => fields.version = scalar_text(map.next_value()?),
-                        "metadata" => fields.metadata = Some(map.next_value()?),
-                        "result" => fields.result = scalar_text(map.next_value()?),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-/// A string's content, or the text of a number; the service writes `"2"` and `"404"`, a gateway might not quote.
-fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let text = value.get();
-    match text.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0),
-        Some(b'0'..=b'9' | b'-') => Some(Cow::Borrowed(text)),
-        _ => None,
-    }
-}
-
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
 }
 
 #[cfg(test)]
