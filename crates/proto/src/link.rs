@@ -97,8 +97,8 @@ pub(crate) struct Audit {
     pub(crate) listed_at: BTreeMap<TopicId, u64>,
     /// Since when this channel was first proven to carry each of them, by the wall clock: before that nothing was promised.
     pub(crate) first_carried: BTreeMap<TopicId, u64>,
-    /// What the last one found.
-    pub(crate) missing: BTreeSet<TopicId>,
+    /// What the last one found missing, and how often in a row.
+    pub(crate) missing: BTreeMap<TopicId, u32>,
     pub(crate) extra: BTreeSet<String>,
 }
 

@@ -75,8 +75,9 @@ pub struct Machine {
     standing: status::Standing,
     counts: stats::Counts,
     census: budget::Census,
-    /// Topics that the service confirms and does not list.
+    /// Topics that the service confirms and does not list, and those that it has listed at least once.
     unlisted: BTreeSet<TopicId>,
+    once_listed: BTreeSet<TopicId>,
     likeness: Likeness,
     /// When it was last said that copies arrive far apart.
     skew_told: Option<u64>,
@@ -140,6 +141,7 @@ impl Machine {
             counts: stats::Counts::default(),
             census: budget::Census::default(),
             unlisted: BTreeSet::new(),
+            once_listed: BTreeSet::new(),
             likeness: Likeness::default(),
             skew_told: None,
             seen: None,

@@ -2,10 +2,11 @@
 
 mod common;
 
+use common::agenda::Cargo;
 use common::manners::Fate;
 use common::service::http;
 use common::world::World;
-use genesys_notifications_proto::{ClientState, Config, Continuity, Ending, Reason};
+use genesys_notifications_proto::{ClientState, Config, Continuity, Ending, Reason, SystemNotice};
 
 const A: &str = "v2.users.a.presence";
 const B: &str = "v2.users.b.presence";
@@ -72,6 +73,26 @@ fn a_channel_that_is_opened_again_before_its_list_was_answered_brings_no_copies(
     assert_eq!(world.record.delivered.len(), 1);
 }
 
+// P3.3
+#[test]
+fn a_rotation_that_was_asked_for_is_carried_out_though_maintenance_came_in_between() {
+    let mut world = World::new(Config::default(), 7);
+    world.subscribe(&[A]);
+    world.connect();
+    world.run_for(MINUTE);
+    let gone = Fate::Fail(http(404, "not.found"));
+    world.manners.script[3].extend([Fate::Lose, Fate::Serve, gone]);
+    let request = world.rotate();
+    world.run_for(2_000);
+    let socket = world.wires.open_here()[0];
+    world.send(socket, Cargo::System(SystemNotice::SocketClosing));
+    world.run_for(1_000);
+    world.end_socket(socket, Ending::Closed(1001, String::new()));
+    world.run_for(5 * MINUTE);
+    assert!(world.manners.script[3].is_empty() && world.record.creations().len() == 3);
+    assert!(!world.unsettled.contains(&request), "the user waits for ever");
+}
+
 // P2.9
 #[test]
 fn what_the_service_lost_from_a_list_is_found_told_and_mended() {
@@ -108,6 +129,25 @@ fn a_lost_subscription_counts_since_the_list_was_last_good_though_the_socket_was
     let mismatch = mismatch.expect("the loss is found");
     assert!(mismatch.from <= lost_at && lost_at - mismatch.from < 6 * MINUTE, "{mismatch:?} for {lost_at}");
     assert!(world.lost_entries.is_empty());
+}
+
+// P2.9
+#[test]
+fn a_topic_that_was_listed_and_is_lost_again_at_once_is_found_again() {
+    let mut world = World::new(Config::default(), 7);
+    world.subscribe(&[A]);
+    world.connect();
+    world.run_for(30 * MINUTE);
+    let socket = world.wires.open_here()[0];
+    for lost in 1..=2 {
+        world.lose_from_list(socket);
+        world.run_until(7 * MINUTE, |world| world.lost_entries.is_empty());
+        world.run_for(1_000);
+        assert_eq!(world.record.closed_gaps().len(), lost);
+    }
+    let readings = world.record.readings();
+    let last = readings.windows(2).last().map_or(0, |pair| pair[1] - pair[0]);
+    assert!(last <= 12_500, "the second loss came before the list was read again: {last}");
 }
 
 // P2.9

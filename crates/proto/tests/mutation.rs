@@ -85,6 +85,7 @@ fn a_past_that_is_taken_over_wrongly_is_caught() {
 #[test]
 fn a_week_finds_faults_as_well() {
     is_caught_in(Life::Week, Fault::AuditIgnored, "P2.9");
+    is_caught_in(Life::Week, Fault::TwoRotations, "P3.9");
     is_caught_in(Life::Week, Fault::GapSwallowed, "P2.1");
     is_caught_in(Life::Week, Fault::GapBeginsTooLate, "P2.1");
     is_caught_in(Life::Week, Fault::GapEndsTooEarly, "P2.1");

@@ -48,16 +48,18 @@ fn weeks_second_half() {
 #[test]
 fn a_week_holds_what_it_should() {
     let (mut incidents, mut missed, mut copies, mut rotations) = (0, 0, 0, 0);
-    let (mut found, mut forgiven) = (0, 0);
+    let (mut found, mut forgiven, mut skewed) = (0, 0, 0);
     for seed in 0..20 {
         let week = live(seed, Life::Week, None, false).unwrap_or_else(|story| panic!("seed {seed}: {story}"));
         incidents += week.weather.incidents;
+        skewed += u64::from(week.machine.stats(week.clock.now()).skew.is_some_and(|skew| skew.p99_ms > 150));
         missed += week.truth.missed;
         (found, forgiven) = (found + week.losses_found, forgiven + week.losses_forgiven);
         copies += week.truth.copies;
         rotations += week.machine.stats(week.clock.now()).rotations;
     }
     assert!(found > 20 && found > 2 * forgiven, "{found} losses from lists were found, {forgiven} were not");
+    assert!((1..20).contains(&skewed), "copies come apart in {skewed} weeks");
     // A day: some incidents, and a renewed token every three quarters of an hour.
     assert!((20 * 7 * 3..20 * 7 * 12).contains(&incidents), "{incidents} incidents");
     assert!(rotations > 20 * 7 * 24, "{rotations} rotations");

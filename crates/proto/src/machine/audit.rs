@@ -19,6 +19,8 @@ use super::{Context, Machine, What};
 /// After a mismatch was mended, or a reading that says nothing because the list was being changed, it is read again this
 /// soon.
 const AGAIN_MS: u64 = 10_000;
+/// A topic that was listed before may be lost more than once; so often in a row it no longer is.
+const MOST_LOSSES: u32 = 4;
 /// The same after a reading that failed.
 const FAILED_MS: u64 = 60_000;
 
@@ -120,13 +122,17 @@ impl Machine {
             .filter(|name| !confirmed.contains_key(name) && !comes_by_itself(name))
             .collect();
         // Confirmed once more since the last time, and still not listed: the list is not to be relied on for these.
+        let times = |id: &TopicId| link.audit.missing.get(id).map_or(1, |times| times + 1);
+        let most = |id: &TopicId| if self.once_listed.contains(id) { MOST_LOSSES } else { 1 };
+        let missed: BTreeMap<TopicId, u32> = missing.iter().map(|id| (*id, times(id))).collect();
         let (again, missing): (BTreeSet<TopicId>, BTreeSet<TopicId>) =
-            missing.into_iter().partition(|id| link.audit.missing.contains(id));
+            missing.into_iter().partition(|id| times(id) > most(id));
         let is_news = !missing.is_empty() || !again.is_empty() || extra != link.audit.extra;
         let Some(link) = self.shards[index].link_mut(role) else { return };
-        link.are_listed(good, asked.wall);
-        link.audit.missing.clone_from(&missing);
+        link.are_listed(good.iter().copied(), asked.wall);
+        link.audit.missing = missed;
         link.audit.extra.clone_from(&extra);
+        self.once_listed.extend(good);
         if !is_news {
             return;
         }

@@ -133,7 +133,9 @@ impl Machine {
     ) {
         match notice {
             SystemNotice::SocketClosing if matches!(role, Role::Primary | Role::Standby) => {
-                if let Some(link) = self.shards[index].link_mut(role) {
+                // What the user asked for outlives this socket, the service's notice does not.
+                let link = self.shards[index].link_mut(role);
+                if let Some(link) = link.filter(|link| link.doomed != Some(Reason::Requested)) {
                     link.doomed = Some(Reason::Maintenance);
                 }
             }

@@ -25,6 +25,7 @@ impl World {
             }
             self.carry_out(output);
         }
+        self.review_rotations();
         let (state, wake) = (self.machine.state(), self.machine.poll_timeout());
         assert!(!state.is_terminal() || wake.is_none(), "P9.2: a deadline after the end");
     }
@@ -127,6 +128,7 @@ impl World {
                 assert!(self.unsettled.remove(&request.0), "a request was settled twice");
             }
             Notice::History(moment) => {
+                self.changed_hands(&moment.what);
                 let ended = self.machine.state().is_terminal();
                 if let Some(journal) = self.journal.as_mut().filter(|_| !ended) {
                     journal.moment(self.clock.truth, moment);
@@ -139,7 +141,8 @@ impl World {
                     }
                 }
             }
-            Notice::Error(_) | Notice::Log(_) => {}
+            Notice::Log(line) => self.builds(&line.message),
+            Notice::Error(_) => {}
         }
         if self.record.keep {
             self.record.notices.push((self.clock.now().mono, notice));

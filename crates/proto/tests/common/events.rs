@@ -53,18 +53,18 @@ impl World {
 
     pub(crate) fn publish(&mut self, topic: u16, like: Option<u32>) -> u32 {
         let now = self.clock.truth;
-        let due = (now + self.manners.socket_ms.1).max(self.stalled_until);
+        let due = (now + self.manners.socket_ms.1 + self.manners.most_skew_ms).max(self.stalled_until);
         let event = self.truth.publish(topic, like, now, (self.clock.wall(now), self.clock.wall(due)));
-        let carriers: Vec<SocketId> = self
+        let carriers: Vec<(SocketId, u64)> = self
             .service
             .channels
             .values()
             .filter(|channel| !channel.gone && channel.topics.contains(&topic))
-            .filter_map(|channel| channel.carrier)
+            .filter_map(|channel| channel.carrier.map(|socket| (socket, channel.skew_ms)))
             .collect();
-        for socket in carriers {
+        for (socket, skew) in carriers {
             self.truth.copy_sent(event);
-            self.send(socket, Cargo::Event(event));
+            self.send_later(socket, Cargo::Event(event), skew);
         }
         self.truth.copy_ended(event);
         event

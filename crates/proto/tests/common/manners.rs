@@ -29,6 +29,8 @@ pub(crate) struct Manners {
     /// One-way latencies, low and high.
     pub(crate) rest_ms: (u64, u64),
     pub(crate) socket_ms: (u64, u64),
+    /// Events come up to so much later on one channel than on another.
+    pub(crate) most_skew_ms: u64,
     pub(crate) beat_ms: u64,
     pub(crate) answers_pings: bool,
     /// What becomes of the next requests, by kind; then chance decides.
@@ -55,6 +57,7 @@ impl Default for Manners {
         Self {
             rest_ms: (20, 20),
             socket_ms: (10, 10),
+            most_skew_ms: 0,
             beat_ms: 30_000,
             answers_pings: true,
             script: Default::default(),

@@ -16,6 +16,7 @@ pub(crate) mod manners;
 pub(crate) mod record;
 pub(crate) mod requests;
 pub(crate) mod restart;
+pub(crate) mod rotations;
 pub(crate) mod rules;
 pub(crate) mod sabotage;
 pub(crate) mod seeds;

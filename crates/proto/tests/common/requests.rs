@@ -121,6 +121,8 @@ impl World {
                 Ok((key, channel, displaced)) => {
                     self.watch(15_000);
                     self.agenda.plan(now + self.service.channel_life, Item::ChannelEnds(key));
+                    let skew_ms = self.dice.up_to(self.manners.most_skew_ms);
+                    self.service.channels.entry(key).and_modify(|channel| channel.skew_ms = skew_ms);
                     self.channel_of.insert(*link, key);
                     if let Some(other) = displaced {
                         self.displace(other);

@@ -1,8 +1,8 @@
 //! Planted faults: each makes the machine seem to break a promise, so that a test can see the assertions bite.
 
 use genesys_notifications_proto::{
-    ClientState, Disposition, Effect, Failure, LinkId, Notice, Operation, Outcome, Output, Past, Reason,
-    StateChange, Ticket, TokenReason, TopicId, Verb,
+    ClientState, Disposition, Effect, Failure, LinkId, LogLine, Notice, Operation, Outcome, Output, Past,
+    Reason, StateChange, Ticket, TokenReason, TopicId, Verb,
 };
 
 /// One way to be wrong. Most change what the machine says; two change what it is told: silence is hidden from it, and
@@ -37,6 +37,7 @@ pub(crate) enum Fault {
     GapIdsUsedAgain,
     MarkRunsAhead,
     AuditIgnored,
+    TwoRotations,
 }
 
 /// The fault at work.
@@ -151,6 +152,13 @@ impl Sabotage {
                 vec![Output::Closed, Output::Cancel(Ticket(1))]
             }
             (Fault::LinkLeaked, Output::ForgetLink(_)) => Vec::new(),
+            (Fault::TwoRotations, Output::Notify(Notice::Log(line)))
+                if line.message.contains("(Planned(") =>
+            {
+                let message = line.message.replace("shard 0", "shard 1");
+                let other = LogLine { message, ..line.clone() };
+                vec![Output::Notify(Notice::Log(line)), Output::Notify(Notice::Log(other))]
+            }
             (_, output) => vec![output],
         }
     }

@@ -12,7 +12,12 @@ use super::world::World;
 
 impl World {
     pub(crate) fn send(&mut self, socket: SocketId, cargo: Cargo) {
-        let latency = self.socket_latency();
+        self.send_later(socket, cargo, 0);
+    }
+
+    /// It takes so much longer than chance has it; nothing overtakes it.
+    pub(crate) fn send_later(&mut self, socket: SocketId, cargo: Cargo, skew: u64) {
+        let latency = self.socket_latency() + skew;
         let now = self.clock.truth;
         let Some(wire) = self.wires.of(socket) else { return };
         let at = (now + latency).max(wire.last_arrival).max(wire.stalled_until);

@@ -451,6 +451,8 @@ pub(crate) fn whole(world: &mut World) {
         });
         assert!(carried, "P1: nobody carries {}", status.topic);
     }
+    world.review_lists();
+    assert!(world.lost_entries.is_empty(), "P2.9: still missing from lists: {:?}", world.lost_entries);
     let wanted = world.truth.wanted();
     assert_eq!(world.machine.topics().len(), wanted.len(), "P7.2: the wanted set shrank");
     for (link, key) in &world.channel_of {

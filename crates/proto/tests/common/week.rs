@@ -36,6 +36,7 @@ pub(crate) fn world(seed: u64, fault: Option<Fault>) -> World {
     world.service.channels_end_with_token = dice.up_to(1) == 0;
     world.manners.rest_ms = (20, 400);
     world.manners.socket_ms = (5, 150);
+    world.manners.most_skew_ms = [0, 0, 500][dice.up_to(2) as usize];
     world.manners.publish_every_ms = 10 * MINUTE;
     world.manners.burst_every_ms = 3 * SECOND;
     world.weather = Weather { scale: 100, ..Weather::default() };

@@ -89,6 +89,12 @@ pub(crate) struct World {
     pub(crate) ticks: u64,
     /// Topics that the service has silently lost from a channel's list.
     pub(crate) lost_entries: Vec<LostEntry>,
+    /// When the wall clock was set forward, and by how much.
+    pub(crate) wall_steps: Vec<(u64, u64)>,
+    /// Shards of which a link is being replaced as planned.
+    pub(crate) planned: BTreeSet<u16>,
+    /// Those that began in this call of the machine.
+    pub(crate) planned_now: BTreeSet<u16>,
     /// How many such losses the machine has found, and how many were over before anybody looked.
     pub(crate) losses_found: u64,
     pub(crate) losses_forgiven: u64,
@@ -157,6 +163,9 @@ impl World {
             old_sockets: Vec::new(),
             ticks: 0,
             lost_entries: Vec::new(),
+            wall_steps: Vec::new(),
+            planned: BTreeSet::new(),
+            planned_now: BTreeSet::new(),
             losses_found: 0,
             losses_forgiven: 0,
             watched_until: 0,
@@ -278,6 +287,7 @@ impl World {
     pub(crate) fn step_wall(&mut self, ms: u64) {
         let wall = self.clock.now().wall;
         self.truth.unreal.push((wall, wall + ms));
+        self.wall_steps.push((self.clock.truth, ms));
         self.clock.step_wall(ms);
     }
 

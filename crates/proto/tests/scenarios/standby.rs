@@ -7,11 +7,12 @@ use genesys_notifications_proto::{
 
 use crate::common::agenda::Cargo;
 use crate::common::manners::Fate;
-use crate::common::service::network;
+use crate::common::service::{http, network};
 use crate::common::world::World;
 use crate::stage::{A, B, HOUR, MINUTE, SECOND, channel, connected_with, until_connected};
 
 const CREATE: usize = 1;
+const SUBSCRIBE: usize = 2;
 const OPEN: usize = 3;
 
 fn standby() -> Config {
@@ -261,6 +262,28 @@ fn a_topic_change_reaches_both() {
     world.run_for(SECOND);
     nothing_was_lost(&mut world);
     assert_eq!(world.record.topics().last().map(|status| status.state), Some(TopicState::Subscribed));
+}
+
+// P2.1, P3.8
+#[test]
+fn a_second_channel_that_takes_over_and_does_not_carry_a_topic_leaves_a_gap_of_that_topic() {
+    let mut world = standing_by(standby(), &[A]);
+    let (first, second) = sockets(&world);
+    world.manners.script[SUBSCRIBE].push_back(Fate::Serve);
+    world.manners.script[SUBSCRIBE].extend(vec![Fate::Fail(http(503, "service.unavailable")); 4]);
+    world.subscribe(&[B]);
+    world.run_for(SECOND);
+    let (b, key) = (world.service.number(B), channel(&world, second));
+    assert!(world.truth.was_live(b) && !world.service.channels[&key].topics.contains(&b));
+    let lost_at = world.clock.now().wall;
+    world.end_socket(first, reset());
+    world.run_for(50);
+    world.publish(b, None);
+    world.run_for(MINUTE);
+    let gaps = world.record.closed_gaps();
+    assert_eq!((gaps.len(), &gaps[0].topics), (1, &vec![B.to_owned()]), "{gaps:?}");
+    assert!(gaps[0].from <= lost_at + 50 && gaps[0].to > Some(lost_at + 50), "{gaps:?} for {lost_at}");
+    assert!(world.truth.missed <= 1);
 }
 
 // P3.10, P7.6
