@@ -33,8 +33,8 @@ const FAULTS: &[&str] = &[
     r#"{"match":{"operation":"pong"},"action":{"kind":"drop"},"times":2}"#,
 ];
 
-/// How much gap time there may be beyond the true outage: a gap begins a round trip early, ends with the proof of the next
-/// channel, and one that is detected late ends with what is proven then.
+/// How much gap time there may be beyond the true outage: a gap begins a round trip early and ends with the proof of the next
+/// channel, for which a pong that is dropped has to be waited for.
 const MOST: f64 = 1.5;
 /// What a gap costs however short it is: that round trip, and that an outage between two events shows in no event's fate. It
 /// matters in a short run with few outages; in 40 s nothing needs it.
