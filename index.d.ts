@@ -247,7 +247,7 @@ export type Reason =
   | 'journal_failed'
   /** The service's list of a channel's subscriptions, read back, lacked topics. */
   | 'subscription_mismatch'
-  /** The service allows 20 channels per client and user, and they are in use. */
+/** The service allows 20 channels per client and user, and they are in use. */
 
 /**
  * One notification, with the service's own names. The members are getters: a body is parsed when it is first read, and
