@@ -2,40 +2,35 @@
 //!
 //! [`Writer::turn`] does whatever is due and says when to come again; time is given to it.
 
+mod bounds;
+mod delivery;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use crate::change::{Change, Eviction, Plan, Unreadable};
+use crate::change::{Change, Eviction, Unreadable};
 use crate::options::{OnFull, Options, Sync};
 use crate::outlet::{News, Outlet};
 use crate::place::Place;
 use crate::record::Stored;
-use crate::rows::{self, EVENT_COLUMNS, Found, Topics};
-use crate::schema::{self, PAGE_BYTES, signed, unsigned};
+use crate::rows::Topics;
+use crate::schema::{self, PAGE_BYTES};
 use crate::shared::{ACK_AFTER, COMMIT_AFTER, COMMIT_EVENTS, Entry, Shared, Waiting};
 use crate::state::State;
 use crate::stats::Stats;
 
 /// Events of one transaction at most.
 const BATCH: usize = 256;
-/// What is read back from the disk at once.
-const PAGE_EVENTS: usize = 256;
-const PAGE_TEXT: usize = 1 << 20;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
 /// Evictions are told that much later at the latest, and before the next event.
 const TELL_AFTER: Duration = Duration::from_millis(250);
-/// The dedup window: kept for the next run while there is space.
-const WINDOW_MS: u64 = 60_000;
 /// Sequences that a run with `Sync::Interval` sets aside at once.
 pub(crate) const RESERVE: u64 = 1_000_000;
 /// A transaction of this size at most fails at the hard bound; one that fails further away met a full disk.
 const STUCK_PAGES: u64 = 2048;
-/// Pages given back to the file system at once.
-const VACUUM_PAGES: u64 = 256;
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -143,13 +138,6 @@ impl Writer {
         writer.is_paused = writer.is_blocked();
         writer.shared.settle_full(writer.is_paused);
         Ok((writer, shared))
-    }
-
-    pub(crate) fn set_outlet(&mut self, outlet: Arc<dyn Outlet>) {
-        for eviction in &self.evictions {
-            outlet.tell(news_of(eviction));
-        }
-        self.outlet = Some(outlet);
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -330,259 +318,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Events that were deleted before they were delivered are not delivered any more.
-    fn pass_over(&mut self, deleted_until: u64) {
-        if deleted_until > self.delivered {
-            self.delivered = deleted_until;
-            self.shared.set_delivered(deleted_until);
-            self.page.retain(|event| event.sequence > deleted_until);
-        }
-    }
-
-    fn note_eviction(&mut self, evicted: Eviction, now: Instant) {
-        match &mut self.untold {
-            Some((untold, _)) => {
-                untold.from = untold.from.min(evicted.from);
-                untold.to = untold.to.max(evicted.to);
-                untold.topics.extend(evicted.topics);
-            }
-            None => self.untold = Some((evicted, now)),
-        }
-    }
-
-    fn tell_evictions(&mut self) {
-        if let Some((eviction, _)) = self.untold.take() {
-            self.tell(news_of(&eviction));
-        }
-    }
-
-    // Delivery.
-
-    /// Straight from memory what was just committed, if nothing older waits.
-    fn deliver_fresh(&mut self, batch: &[Entry]) {
-        let Some(outlet) = self.outlet.clone() else {
-            self.is_behind = true;
-            return;
-        };
-        let mut has_delivered = false;
-        for event in batch.iter().filter_map(Entry::event) {
-            if self.is_behind || event.sequence <= self.delivered {
-                continue;
-            }
-            if !self.has_room(&*outlet) {
-                self.is_behind = true;
-                break;
-            }
-            self.hand_out(&*outlet, event);
-            has_delivered = true;
-        }
-        if has_delivered {
-            outlet.flush();
-        }
-    }
-
-    /// From the disk what waits there; returns to the inbox after every page.
-    fn deliver(&mut self, now: Instant) {
-        let Some(outlet) = self.outlet.clone() else { return };
-        if !self.is_behind {
-            return;
-        }
-        let may_read =
-            self.trouble.as_ref().is_none_or(|trouble| !trouble.is_reading || trouble.retry_at <= now);
-        let mut has_delivered = false;
-        while self.has_room(&*outlet) {
-            if self.page.is_empty() {
-                let is_waiting = has_delivered || !may_read || !self.unreadable.is_empty();
-                if is_waiting || !self.read_page(now) {
-                    break;
-                }
-            }
-            if let Some(event) = self.page.pop_front() {
-                self.hand_out(&*outlet, &event);
-                has_delivered = true;
-            }
-        }
-        if has_delivered {
-            outlet.flush();
-        }
-    }
-
-    fn has_room(&self, outlet: &dyn Outlet) -> bool {
-        // Said before the question is asked: room that comes in between is not missed.
-        self.shared.set_starving(true);
-        let has_room = outlet.has_room();
-        if has_room {
-            self.shared.set_starving(false);
-        }
-        has_room
-    }
-
-    fn hand_out(&mut self, outlet: &dyn Outlet, event: &Stored) {
-        self.tell_evictions();
-        self.delivered = event.sequence;
-        // Before it is handed out: it may be acknowledged at once.
-        self.shared.set_delivered(event.sequence);
-        outlet.deliver(event);
-    }
-
-    /// Reads the next page; false if there is none.
-    fn read_page(&mut self, now: Instant) -> bool {
-        match self.next_page() {
-            Ok(is_more) => {
-                self.recover(true);
-                self.is_behind = is_more;
-                is_more
-            }
-            Err(error) => {
-                self.fail(now, &error, true);
-                false
-            }
-        }
-    }
-
-    fn next_page(&mut self) -> rusqlite::Result<bool> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {EVENT_COLUMNS} FROM event WHERE sequence > ?1 ORDER BY sequence LIMIT {PAGE_EVENTS}"
-        ))?;
-        let mut rows = statement.query([signed(self.delivered)])?;
-        let (mut found, mut bytes) = (0, 0);
-        let topics = &self.topics;
-        while bytes < PAGE_TEXT
-            && let Some(row) = rows.next()?
-        {
-            found += 1;
-            match rows::event(row, &|number| topics.name(number))? {
-                Found::Sound(mut event) => {
-                    bytes += event.frame.len();
-                    event.redelivered = event.sequence <= self.redelivered_until;
-                    self.page.push_back(event);
-                }
-                Found::Unreadable { sequence, received_at, topic } => {
-                    // What follows waits until this is on the record.
-                    self.unreadable.push(Unreadable { sequence, received_at, topic });
-                    break;
-                }
-            }
-        }
-        Ok(found > 0)
-    }
-
-    // Bounds.
-
-    fn bound_pages(&self) -> u64 {
-        self.options.max_bytes / PAGE_BYTES
-    }
-
-    fn is_over(&self) -> bool {
-        self.used_pages > self.bound_pages()
-    }
-
-    fn can_delete(&self) -> bool {
-        self.state.events > self.state.unacknowledged
-            || (self.options.on_full == OnFull::EvictOldest && self.state.events > 0)
-    }
-
-    /// Over the bound with events that nobody acknowledged, and they stay.
-    fn is_blocked(&self) -> bool {
-        let has_to_stay = self.state.unacknowledged > 0 && self.options.on_full != OnFull::EvictOldest;
-        self.is_over() && !self.can_delete() && has_to_stay
-    }
-
-    fn plan(&self, now: Instant) -> Option<Plan> {
-        let wall = self.wall(now);
-        let age = self.options.max_age_ms;
-        let over = if self.is_over() || self.stuck_until.is_some() {
-            let target = self.bound_pages() - self.bound_pages() / 64;
-            (self.used_pages.saturating_sub(target)) * PAGE_BYTES
-        } else {
-            0
-        };
-        let is_due = over > 0 || self.more_to_delete || self.maintain_at <= now;
-        (is_due && self.state.events > 0).then_some(Plan {
-            over,
-            acknowledged_before: wall.saturating_sub(age.max(WINDOW_MS)),
-            evict_before: (self.options.on_full == OnFull::EvictOldest)
-                .then(|| wall.saturating_sub(age.max(WINDOW_MS))),
-        })
-    }
-
-    fn wall(&self, now: Instant) -> u64 {
-        let (instant, wall) = self.started;
-        let elapsed = now.saturating_duration_since(instant).as_millis();
-        wall.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)).max(self.last_received)
-    }
-
-    /// Every few seconds: what is too old, sets nobody uses, pages nobody needs.
-    fn maintain(&mut self, now: Instant) {
-        if self.maintain_at > now {
-            return;
-        }
-        let plan = self.plan(now);
-        self.maintain_at = now + MAINTAIN_EVERY;
-        if self.trouble.is_some() || self.stuck_until.is_some() {
-            return;
-        }
-        let maintained = self.is_oldest_old(plan).and_then(|is_old| {
-            self.more_to_delete |= is_old;
-            self.prune(now)?;
-            self.vacuum()
-        });
-        if let Err(error) = maintained {
-            self.fail(now, &error, false);
-        }
-    }
-
-    fn is_oldest_old(&self, plan: Option<Plan>) -> rusqlite::Result<bool> {
-        let Some(plan) = plan else { return Ok(false) };
-        let oldest = self
-            .connection
-            .prepare_cached("SELECT sequence, received_at FROM event ORDER BY sequence LIMIT 1")?
-            .query_row([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))
-            .optional()?;
-        Ok(oldest.is_some_and(|(sequence, received_at)| {
-            let before = if sequence <= self.state.acknowledged {
-                Some(plan.acknowledged_before)
-            } else {
-                plan.evict_before
-            };
-            before.is_some_and(|before| received_at < before)
-        }))
-    }
-
-    fn prune(&mut self, now: Instant) -> rusqlite::Result<()> {
-        let wall = self.wall(now);
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let mut change = Change {
-            connection: &transaction,
-            topics: &mut self.topics,
-            state: self.state.clone(),
-            evictions: Vec::new(),
-            evicted: None,
-            more: false,
-            deleted_until: 0,
-        };
-        change.prune(wall, (self.options.max_bytes / 2048).min(100_000))?;
-        let state = change.state;
-        if state != self.state {
-            state.save(&transaction)?;
-        }
-        transaction.commit()?;
-        self.state = state;
-        Ok(())
-    }
-
-    /// Gives pages back when a quarter of the file is free.
-    fn vacuum(&mut self) -> rusqlite::Result<()> {
-        let (used, all) = schema::pages(&self.connection)?;
-        (self.used_pages, self.file_pages) = (used, all);
-        if all - used > used / 4 + VACUUM_PAGES {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({})", 16 * VACUUM_PAGES))?;
-        }
-        Ok(())
-    }
-
-    // Trouble.
-
     fn fail(&mut self, now: Instant, error: &rusqlite::Error, is_reading: bool) {
         let retry_at = now + RETRY_AFTER;
         let code = error.sqlite_error_code();
@@ -613,8 +348,6 @@ impl Writer {
             self.tell(News::Recovered);
         }
     }
-
-    // Time and figures.
 
     fn is_sync_due(&self, now: Instant) -> bool {
         let Sync::Interval { ms } = self.options.sync else { return false };
@@ -683,10 +416,6 @@ impl Writer {
 
 fn is_due(waiting: &Waiting, now: Instant) -> bool {
     waiting.events >= COMMIT_EVENTS || waiting.first_at.is_some_and(|first| first + COMMIT_AFTER <= now)
-}
-
-fn news_of(eviction: &Eviction) -> News {
-    News::Evicted { topics: eviction.topics.iter().cloned().collect(), from: eviction.from, to: eviction.to }
 }
 
 #[cfg(test)]
