@@ -45,6 +45,13 @@ fn weeks_second_half() {
     live_all(500..1_000, Life::Week);
 }
 
+/// Lives beyond those above that showed a fault of the rules once.
+#[test]
+fn lives_that_went_wrong_once() {
+    live_all(5_105..5_106, Life::Minutes);
+    live_all(5_123..5_124, Life::Week);
+}
+
 #[test]
 fn a_week_holds_what_it_should() {
     let (mut incidents, mut missed, mut copies, mut rotations) = (0, 0, 0, 0);

@@ -162,13 +162,16 @@ impl Machine {
     ) {
         self.counts.audit_mismatches += 1;
         let shard = &mut self.shards[index];
+        let revision = shard.revision;
         let Some(link) = shard.link_mut(role) else { return };
+        // Its list only: the other link's is sent again when its own reading says so, or what it lost were never told.
+        link.subscriptions.synced = revision.checked_sub(1);
         link.audit.at = Some(cx.now.mono + about(self.config.audit_every_ms.min(AGAIN_MS), cx.random));
         let mut since: BTreeMap<u64, Vec<TopicId>> = BTreeMap::new();
         for id in missing {
             since.entry(link.is_unlisted(*id).unwrap_or(cx.now.wall)).or_default().push(*id);
         }
-        shard.change(cx.now.mono);
+        self.dirty = true;
         self.log(
             "warn",
             format!(
@@ -177,25 +180,7 @@ impl Machine {
             ),
         );
         for (from, topics) in since {
-            self.may_miss(index, from, &topics);
-        }
-    }
-
-    /// Another live link may have carried them, from some time on.
-    fn may_miss(&mut self, index: ShardIndex, from: u64, topics: &[TopicId]) {
-        let (reason, certainty) = (Reason::SubscriptionMismatch, Certainty::Possible);
-        let mut until: BTreeMap<Option<u64>, BTreeSet<TopicId>> = BTreeMap::new();
-        for id in topics.iter().filter(|id| self.ledger.is_covered(**id)) {
-            let carried_since = self.shards[index].carriers().filter_map(|link| link.carries.get(id)).min();
-            until.entry(carried_since.copied()).or_default().insert(*id);
-        }
-        for (to, topics) in until {
-            let record = match to {
-                Some(to) if to <= from => None,
-                Some(to) => self.ledger.blemish(topics, from, to, reason, certainty),
-                None => self.ledger.lose(&topics, from, reason, certainty),
-            };
-            self.notify_gaps(record);
+            self.may_miss(index, from, &topics, Reason::SubscriptionMismatch, Certainty::Possible);
         }
     }
 }

@@ -38,6 +38,30 @@ impl Machine {
         lost
     }
 
+    /// A link no longer carries these topics, and perhaps has not since then. Another live link may, from some time on.
+    pub(super) fn may_miss(
+        &mut self,
+        index: ShardIndex,
+        from: u64,
+        topics: &[TopicId],
+        reason: Reason,
+        certainty: Certainty,
+    ) {
+        let mut until: BTreeMap<Option<u64>, BTreeSet<TopicId>> = BTreeMap::new();
+        for id in topics.iter().filter(|id| self.ledger.is_covered(**id)) {
+            let carried_since = self.shards[index].carriers().filter_map(|link| link.carries.get(id)).min();
+            until.entry(carried_since.copied()).or_default().insert(*id);
+        }
+        for (to, topics) in until {
+            let record = match to {
+                Some(to) if to <= from => None,
+                Some(to) => self.ledger.blemish(topics, from, to, reason, certainty),
+                None => self.ledger.lose(&topics, from, reason, certainty),
+            };
+            self.notify_gaps(record);
+        }
+    }
+
     /// A list that was never answered may have dropped topics, a part of a split list surely has.
     pub(super) fn doubt_list(&mut self, link: &Link, sound_until: u64) {
         let Some(since) = link.subscriptions.unsure_since.filter(|since| *since < sound_until) else {

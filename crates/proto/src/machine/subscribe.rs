@@ -226,7 +226,7 @@ impl Machine {
         self.notify_gaps(record);
     }
 
-    /// A topic that was live and is refused now has a gap from here on, unless another live link carries it.
+    /// A topic that was live and is refused now has a gap from here on, or until another live link began to carry it.
     fn lose_refused(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role, certainty: Certainty) {
         let shard = &mut self.shards[index];
         let Some(link) = shard.link_mut(role) else { return };
@@ -234,17 +234,11 @@ impl Machine {
         if !matches!(role, Role::Primary | Role::Standby) {
             return;
         }
-        let Some(link) = self.shards[index].link(role) else { return };
-        let shard = &self.shards[index];
-        let elsewhere = |id: &TopicId| {
-            let mut others = shard.carriers().filter(|other| other.id != link.id);
-            others.any(|other| other.subscriptions.confirmed.contains(id))
-        };
-        let refused = shard.wanted.difference(&link.subscriptions.confirmed).filter(|id| !elsewhere(id));
-        let refused: Vec<TopicId> = refused.copied().collect();
         let from = link.refused_since(cx.now);
-        let record = self.ledger.lose(&refused, from, Reason::TopicRejected, certainty);
-        self.notify_gaps(record);
+        let shard = &self.shards[index];
+        let Some(link) = shard.link(role) else { return };
+        let refused: Vec<TopicId> = shard.wanted.difference(&link.subscriptions.confirmed).copied().collect();
+        self.may_miss(index, from, &refused, Reason::TopicRejected, certainty);
     }
 
     fn subscribe_failed(
