@@ -20,8 +20,10 @@ pub(crate) struct OpenSocket {
     /// Pings without a pong yet: when sent, and after which confirmation.
     pings: VecDeque<(Now, u64)>,
     last_ping: Option<u64>,
-    /// When WebSocket pings were sent that have no pong yet.
-    probes: VecDeque<u64>,
+    /// When WebSocket pings were sent that have no pong yet, each with the number of the ping it went with.
+    probes: VecDeque<(u64, u64)>,
+    /// Pings sent so far. While a machine is suspended its clock stands still, so times do not tell which came first.
+    sent: u64,
     /// Since when the proof of life of a confirmation is asked for.
     proof_since: Option<u64>,
     pub(crate) paused: bool,
@@ -41,8 +43,8 @@ pub(crate) struct OpenSocket {
 struct Stale {
     /// The last frame before that, by the wall clock.
     since: u64,
-    /// When the ping was sent whose pong ends the doubt.
-    asked: Option<u64>,
+    /// When the ping was sent whose pong ends the doubt, and its number.
+    asked: Option<(u64, u64)>,
 }
 
 /// What liveness wants done.
@@ -66,6 +68,7 @@ impl OpenSocket {
             pings: VecDeque::new(),
             last_ping: None,
             probes: VecDeque::new(),
+            sent: 0,
             proof_since: None,
             paused: false,
             grace: None,
@@ -90,8 +93,9 @@ impl OpenSocket {
         let due = |sent: &u64| now.mono.saturating_sub(*sent) < heartbeat.pong_timeout_ms;
         let asked = self.pings.iter().map(|(sent, _)| sent.mono).find(due);
         let asked = asked.or_else(|| self.pings.back().map(|(sent, _)| sent.mono));
+        let number = self.sent - self.pings.len() as u64 + 1;
         let Some((sent, confirmations)) = self.pings.pop_front() else { return (0, now.wall) };
-        self.answered(sent.mono);
+        self.answered(number);
         self.measure(now, asked.unwrap_or(sent.mono));
         self.answered_until = sent.wall;
         (confirmations, sent.wall)
@@ -99,14 +103,14 @@ impl OpenSocket {
 
     /// A WebSocket pong. It proves no subscription, but that the stream is read up to what was sent before it.
     pub(crate) fn probe_answered(&mut self, now: Now) {
-        if let Some(sent) = self.probes.pop_front() {
-            self.answered(sent);
+        if let Some((sent, number)) = self.probes.pop_front() {
+            self.answered(number);
             self.measure(now, sent);
         }
     }
 
-    fn answered(&mut self, sent: u64) {
-        if self.stale.is_some_and(|stale| stale.asked.is_some_and(|asked| sent >= asked)) {
+    fn answered(&mut self, number: u64) {
+        if self.stale.is_some_and(|stale| stale.asked.is_some_and(|(_, asked)| number >= asked)) {
             self.stale = None;
         }
     }
@@ -122,9 +126,10 @@ impl OpenSocket {
             self.pings.pop_front();
         }
         self.pings.push_back((now, confirmations));
+        self.sent += 1;
         self.last_ping = Some(now.mono);
         if let Some(stale) = &mut self.stale {
-            stale.asked.get_or_insert(now.mono);
+            stale.asked.get_or_insert((now.mono, self.sent));
         }
     }
 
@@ -132,7 +137,7 @@ impl OpenSocket {
         if self.probes.len() >= 8 {
             self.probes.pop_front();
         }
-        self.probes.push_back(now.mono);
+        self.probes.push_back((now.mono, self.sent));
     }
 
     /// The driver stopped or resumed reading.
@@ -148,7 +153,7 @@ impl OpenSocket {
 
     /// When the ping was sent that will tell whether what was read late is complete.
     pub(crate) fn asked(&self) -> Option<u64> {
-        self.stale.and_then(|stale| stale.asked)
+        self.stale.and_then(|stale| stale.asked).map(|(at, _)| at)
     }
 
     /// What is read next may have waited since the last frame; a pong to a ping sent from now on will tell.
@@ -209,7 +214,7 @@ impl OpenSocket {
             return Pulse::Silent;
         }
         if let Some(stale) = self.stale {
-            match stale.asked.map(|asked| asked + heartbeat.pong_timeout_ms) {
+            match stale.asked.map(|(at, _)| at + heartbeat.pong_timeout_ms) {
                 None => return Pulse::Ping,
                 // A server that answers no ping: what arrived so long after it was sent after it.
                 Some(due) if self.last.mono >= due => self.stale = None,

@@ -49,6 +49,8 @@ fn weeks_second_half() {
 #[test]
 fn lives_that_went_wrong_once() {
     live_all(5_105..5_106, Life::Minutes);
+    live_all(6_004..6_005, Life::Minutes);
+    live_all(6_180..6_181, Life::Days);
     live_all(5_123..5_124, Life::Week);
 }
 

@@ -83,6 +83,7 @@ impl Machine {
                 }
                 Ok(_) if known => {}
                 Ok(shard) => {
+                    self.starts_anew(*id);
                     touched.insert(shard);
                 }
                 Err(()) => {
@@ -125,6 +126,15 @@ impl Machine {
         }
         let pairs = (channels.saturating_sub(SPARED_CHANNELS) / 2).max(1);
         (pairs, format!("{pairs} pairs of channels (of {channels} channels, {SPARED_CHANNELS} are spared)"))
+    }
+
+    /// A list without it may be on its way since it was last wanted: what was confirmed then says nothing now.
+    fn starts_anew(&mut self, id: TopicId) {
+        for (_, link) in self.shards.iter_mut().flat_map(Shard::links_mut) {
+            if link.subscriptions.confirmed.remove(&id) {
+                link.carries_only_confirmed();
+            }
+        }
     }
 
     fn reconsider(&mut self, id: TopicId) {
