@@ -51,6 +51,7 @@ fn lives_that_went_wrong_once() {
     live_all(5_105..5_106, Life::Minutes);
     live_all(6_004..6_005, Life::Minutes);
     live_all(6_180..6_181, Life::Days);
+    live_all(7_382..7_383, Life::Restarts);
     live_all(5_123..5_124, Life::Week);
 }
 

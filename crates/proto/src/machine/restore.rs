@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::gap::number_of;
 use crate::io::{Past, TopicId};
 use crate::link::Link;
-use crate::liveness::OpenSocket;
 use crate::notice::{Certainty, Gap, Reason};
 use crate::shard::Shard;
 use crate::time::Now;
@@ -64,13 +63,23 @@ fn is_part(part: &Gap, whole: &Gap) -> bool {
         && (part.from, part.reason, part.certainty) == (whole.from, whole.reason, whole.certainty)
 }
 
-/// A topic is sound as long as one link carries it; what not all of them carry is as sound as the least of them.
+/// A topic is sound as long as one link carries it: the one that has carried it longest until its last proof of life, then
+/// another, if that carried it already by then. What all of them carry is as sound as the least sound topic.
 fn sound_until(shard: &Shard, is_covered: impl Fn(&TopicId) -> bool) -> Option<u64> {
-    let covered: Vec<TopicId> = shard.wanted.iter().copied().filter(is_covered).collect();
-    let carries_all = |link: &&Link| covered.iter().all(|id| link.carries.contains_key(id));
-    let instants = |links: Vec<&Link>| -> Vec<u64> {
-        links.into_iter().filter_map(Link::open).map(OpenSocket::sound_until).collect()
+    let links: Vec<(&Link, u64)> =
+        shard.carriers().filter_map(|link| Some((link, link.open()?.sound_until()))).collect();
+    if let [(_, sound_until)] = links[..] {
+        return Some(sound_until);
+    }
+    let of_topic = |id: &TopicId| {
+        let mut carried: Vec<(u64, u64)> =
+            links.iter().filter_map(|(link, sound)| Some((*link.carries.get(id)?, *sound))).collect();
+        carried.sort_unstable();
+        carried.into_iter().reduce(|(first, until), (since, sound)| {
+            (first, if since <= until { until.max(sound) } else { until })
+        })
     };
-    let whole = instants(shard.carriers().filter(carries_all).collect()).into_iter().max();
-    whole.or_else(|| instants(shard.carriers().collect()).into_iter().min())
+    let covered = shard.wanted.iter().filter(|id| is_covered(id));
+    let least = covered.filter_map(of_topic).map(|(_, until)| until).min();
+    least.or_else(|| links.iter().map(|(_, sound)| *sound).min())
 }
