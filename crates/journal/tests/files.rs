@@ -17,9 +17,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// A journal of so many events, closed in order.
 fn filled(directory: &Path, events: u64, bytes: usize) -> Options {
     let options = options(directory);
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     for number in 1..=events {
         append_sized(&journal, number, bytes);
     }
@@ -72,9 +70,7 @@ mod unix {
     fn files_are_their_owners_only() {
         let directory = tempfile::tempdir().unwrap();
         let options = options(directory.path());
-        let (journal, _) = open(&options);
-        let outlet = Collector::new();
-        journal.start(outlet.clone()).unwrap();
+        let (journal, outlet) = running(&options);
         append(&journal, 1);
         outlet.until_count(1);
         assert_eq!(mode(options.path.parent().unwrap()), 0o700);
@@ -183,9 +179,7 @@ fn another_version_of_the_schema_is_refused_with_a_remedy() {
 fn a_crash_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     append_all(&journal, 1..=500);
     outlet.until_count(500);
     wait_for("rest", || journal.stats().events == 500);
@@ -200,9 +194,7 @@ fn a_crash_loses_nothing() {
 fn a_log_that_was_cut_off_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     append_all(&journal, 1..=300);
     outlet.until_count(300);
     wait_for("rest", || journal.stats().events == 300);

@@ -44,9 +44,7 @@ fn what_is_appended_is_delivered_in_order_and_after_its_commit() {
 #[test]
 fn a_lone_event_does_not_wait_for_others() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, _) = open(&options(directory.path()));
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options(directory.path()));
     let begun = Instant::now();
     append(&journal, 1);
     outlet.until_count(1);
@@ -57,9 +55,7 @@ fn a_lone_event_does_not_wait_for_others() {
 fn what_was_not_acknowledged_comes_again_first_and_flagged() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     append_all(&journal, 1..=300);
     outlet.until_count(300);
     journal.ack(120);
@@ -184,9 +180,7 @@ fn a_second_client_is_refused_at_once() {
 fn pause_is_full_at_the_bound_and_has_room_after_an_acknowledgement() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { max_bytes: 1 << 20, ..options(directory.path()) };
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     let mut number = 0;
     wait_for("the bound", || {
         if !journal.is_full() {
@@ -259,9 +253,7 @@ fn evict_oldest_tells_exactly_what_it_threw_away() {
 fn fail_says_so_once_and_stays_full() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { max_bytes: 1 << 20, on_full: OnFull::Fail, ..options(directory.path()) };
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     for number in 1..=1500 {
         append_sized(&journal, number, 1000);
     }
@@ -278,9 +270,7 @@ fn fail_says_so_once_and_stays_full() {
 fn nothing_is_lost_when_the_file_reaches_its_hard_bound() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { max_bytes: 1 << 20, ..options(directory.path()) };
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     for number in 1..=300 {
         append_sized(&journal, number, 100_000);
     }
@@ -300,9 +290,7 @@ fn nothing_is_lost_when_the_file_reaches_its_hard_bound() {
 fn acknowledged_events_go_by_age_and_numbers_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { max_age_ms: 0, ..options(directory.path()) };
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     append_all(&journal, 1..=100);
     outlet.until_count(100);
     journal.ack(100);
@@ -325,9 +313,7 @@ fn acknowledged_events_go_by_age_and_numbers_go_on() {
 fn with_an_interval_no_number_is_used_twice_even_if_the_end_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { sync: Sync::Interval { ms: 60_000 }, ..options(directory.path()) };
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     let cut = Options { path: directory.path().join("cut").join("journal.db"), ..options.clone() };
     std::fs::create_dir(directory.path().join("cut")).unwrap();
     for suffix in ["", "-wal"] {

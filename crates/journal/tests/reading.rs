@@ -22,9 +22,7 @@ fn sequences(reader: &Reader, range: Range, max_events: usize, max_bytes: usize)
 fn ranges_are_by_time_or_sequence_and_end_before_their_end() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     append_all(&journal, 1..=100);
     outlet.until_count(100);
     wait_for("rest", || journal.stats().events == 100);
@@ -46,9 +44,7 @@ fn ranges_are_by_time_or_sequence_and_end_before_their_end() {
 fn pages_keep_their_limits_and_go_on_when_more_comes() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     for number in 1..=10 {
         append_sized(&journal, number, 1000);
     }
@@ -145,9 +141,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
         return;
     }
     let options = Options::new(directory.0.path().join("journal.db"));
-    let (journal, _) = open(&options);
-    let outlet = Collector::new();
-    journal.start(outlet.clone()).unwrap();
+    let (journal, outlet) = running(&options);
     let mut count = 0;
     wait_for("a full disk", || {
         if !journal.is_full() {

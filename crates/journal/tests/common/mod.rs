@@ -103,6 +103,14 @@ pub fn options(directory: &Path) -> Options {
     Options::new(directory.join("state").join("journal.db"))
 }
 
+/// A journal that delivers to an outlet without bounds.
+pub fn running(options: &Options) -> (Journal, Arc<Collector>) {
+    let (journal, _) = open(options);
+    let outlet = Collector::new();
+    journal.start(outlet.clone()).unwrap();
+    (journal, outlet)
+}
+
 pub fn open(options: &Options) -> (Journal, Restored) {
     Journal::open(options.clone(), NOW).unwrap()
 }

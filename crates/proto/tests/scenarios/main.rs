@@ -64,4 +64,15 @@ mod stage {
     pub(crate) fn channel(world: &World, socket: SocketId) -> u32 {
         world.wires.by_id[&socket].channel
     }
+
+    /// Publishes an event every 7 ms while this happens.
+    pub(crate) fn with_events(world: &mut World, ms: u64) {
+        let topic = world.service.number(A);
+        let end = world.clock.truth + ms;
+        while world.clock.truth < end {
+            world.publish(topic, None);
+            world.run_for(7);
+        }
+        world.run_for(SECOND);
+    }
 }

@@ -8,20 +8,11 @@ use crate::common::agenda::Cargo;
 use crate::common::manners::Fate;
 use crate::common::service::network;
 use crate::common::world::World;
-use crate::stage::{A, B, HOUR, MINUTE, SECOND, channel, connected, connected_with, socket, until_connected};
+use crate::stage::{
+    A, B, HOUR, MINUTE, SECOND, channel, connected, connected_with, socket, until_connected, with_events,
+};
 
 const CREATE: usize = 1;
-
-/// Publishes an event every 7 ms while this happens.
-fn with_events(world: &mut World, ms: u64) {
-    let topic = world.service.number(A);
-    let end = world.clock.truth + ms;
-    while world.clock.truth < end {
-        world.publish(topic, None);
-        world.run_for(7);
-    }
-    world.run_for(SECOND);
-}
 
 fn nothing_was_lost(world: &mut World) {
     let (wall, known_until) = (world.clock.now().wall, world.known_until());

@@ -9,7 +9,7 @@ use crate::common::agenda::Cargo;
 use crate::common::manners::Fate;
 use crate::common::service::{http, network};
 use crate::common::world::World;
-use crate::stage::{A, B, HOUR, MINUTE, SECOND, channel, connected_with, until_connected};
+use crate::stage::{A, B, HOUR, MINUTE, SECOND, channel, connected_with, until_connected, with_events};
 
 const CREATE: usize = 1;
 const SUBSCRIBE: usize = 2;
@@ -58,17 +58,6 @@ fn sockets(world: &World) -> (SocketId, SocketId) {
 
 fn reset() -> Ending {
     Ending::Broken(network(NetworkKind::Reset))
-}
-
-/// Publishes an event every 7 ms while this happens.
-fn with_events(world: &mut World, ms: u64) {
-    let topic = world.service.number(A);
-    let end = world.clock.truth + ms;
-    while world.clock.truth < end {
-        world.publish(topic, None);
-        world.run_for(7);
-    }
-    world.run_for(SECOND);
 }
 
 fn missed(world: &mut World) -> u64 {

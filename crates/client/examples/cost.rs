@@ -1,8 +1,8 @@
-//! What an event costs, measured by hand:
-//! `cargo test --release -p genesys-notifications-client --test cost -- --ignored --nocapture`.
-#![cfg(target_os = "linux")]
+//! What an event costs each thread, with and without a journal in the given directory (default: the one for temporary
+//! files): `cargo run --release -p genesys-notifications-client --example cost [directory]`. Linux only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
@@ -58,13 +58,12 @@ fn measure(label: &str, options: &str, bytes: usize) {
     }
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn an_event_with_and_without_a_journal() {
+fn main() {
+    let place = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into);
     for bytes in [450, 4_096] {
         for _ in 0..2 {
             measure("without a journal", "", bytes);
-            let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let directory = tempfile::tempdir_in(&place).unwrap();
             let path = directory.path().join("events.db");
             measure("with a journal", &format!(r#"{{"journal":{{"path":"{}"}}}}"#, path.display()), bytes);
         }
