@@ -10,6 +10,7 @@ const bin = (name) => join('node_modules', '.bin', process.platform === 'win32' 
 const host = /host: (.+)/.exec(read('rustc', ['-vV']))?.[1].trim()
 const target = host ? ['--target', host] : []
 const hasNextest = read('cargo', ['nextest', '--version']) !== ''
+const whyNoCounts = reasonNotToCount()
 
 const steps = [
   ['format', 'cargo', ['fmt', '--all', '--check']],
@@ -22,6 +23,7 @@ const steps = [
   ['prettier', bin('prettier'), ['--check', '--log-level', 'warn', '.']],
   ['types', bin('tsc'), ['-p', '__test__/types']],
   ['node', process.execPath, ['--test']],
+  ['counts', process.execPath, ['bench/counts.mjs'], whyNoCounts],
 ]
 
 const wanted = process.argv.slice(2)
@@ -29,8 +31,14 @@ const unknown = wanted.filter((name) => !steps.some(([step]) => step === name))
 if (unknown.length > 0) stop(`no such step: ${unknown.join(', ')}; there are ${steps.map(([name]) => name).join(', ')}`)
 
 const done = []
-for (const [name, command, args] of steps) {
+for (const [name, command, args, whyNot] of steps) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
+  if (whyNot) {
+    console.log(`\n— ${name}: skipped, ${whyNot}`)
+    done.push(`skipped ${name}: ${whyNot}`)
+    if (process.env.COUNTS === 'required') stop(`${done.join('\n')}\nCOUNTS=required: it must not be skipped here`)
+    continue
+  }
   console.log(`\n— ${name}: ${[command === process.execPath ? 'node' : command, ...args].join(' ')}`)
   const begin = Date.now()
   const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' })
@@ -38,6 +46,12 @@ for (const [name, command, args] of steps) {
   if (status !== 0) stop(done.join('\n'))
 }
 console.log(`\n${done.join('\n')}`)
+
+/** Instructions are counted where they can be; continuous integration sets `COUNTS=required`. */
+function reasonNotToCount() {
+  if (host !== 'x86_64-unknown-linux-gnu') return 'the bounds are for x86_64-unknown-linux-gnu'
+  return read('valgrind', ['--version']) === '' ? 'valgrind is not installed' : undefined
+}
 
 function read(command, args) {
   const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', cwd: root })
