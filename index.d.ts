@@ -350,6 +350,8 @@ export interface ClientStats {
   delivered: number
   /** Events the queue dropped, as `queue.onFull` says. */
   dropped: number
+  /** Events of topics that `delivery.topics` does not name. */
+  filtered: number
   /** Copies recognised and not delivered. */
   duplicates: number
   /** Events for topics that are not wanted. */
@@ -621,6 +623,13 @@ export interface NotificationClientOptions {
     maxWaitMs?: number
     /** Longest stretch of one turn of the event loop, as far as listeners allow. Default 1; 1 to 10,000. */
     maxTurnMs?: number
+    /**
+     * Patterns of topic names: events of other topics are received, and count for liveness, gaps and copies, but are neither
+     * kept in the journal nor delivered; `stats().filtered` counts them. `*` stands for one segment, `**` at the end for one
+     * or more, as in `'v2.users.*.presence'` and `'v2.users.*.**'`; names match whatever their case. Default: every topic.
+     * 1 to 1,000 patterns of at most 200 characters; anything else is refused.
+     */
+    topics?: readonly string[]
   }
   /** Receives log lines. Default none, except that errors nobody listens for go to `console.error`. */
   logger?: Logger

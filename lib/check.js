@@ -73,6 +73,19 @@ function choice({ of, fallback }) {
   }
 }
 
+/** A function that reads an array of texts, with at least one in it. */
+function texts({ of }) {
+  return (value, path) => {
+    if (value === undefined) return undefined
+    if (!Array.isArray(value)) throw wrong(path, `must be an array of ${of}, not ${kind(value)}`)
+    if (value.length === 0) throw wrong(path, 'must not be empty; leave it out instead')
+    for (const [i, text] of value.entries()) {
+      if (typeof text !== 'string') throw wrong(`${path}[${i}]`, `must be a string, not ${show(text)}`)
+    }
+    return [...value]
+  }
+}
+
 /** A function that reads an object of the given members; absent means all defaults. */
 function group(members) {
   const names = Object.keys(members)
@@ -120,5 +133,6 @@ module.exports = {
   refuseUnknown,
   requireObject,
   show,
+  texts,
   wrong,
 }

@@ -8,6 +8,7 @@ const METRICS = [
   ['events_received_total', 'counter', 'Events taken from the service, copies left out.', (s) => s.received],
   ['events_duplicate_total', 'counter', 'Copies recognised and not delivered.', (s) => s.duplicates],
   ['events_dropped_total', 'counter', 'Events dropped because the queue was full.', (s) => s.dropped],
+  ['events_filtered_total', 'counter', 'Events that delivery.topics kept back.', (s) => s.filtered],
   ['gaps_total', 'counter', 'Gaps recorded, open ones included.', (s) => s.gaps.total],
   ['gaps_open', 'gauge', 'Gaps that are open now.', (s) => s.gaps.open],
   ['gaps_closed_seconds_total', 'counter', 'Length of all closed gaps.', (s) => s.gaps.closedMs / 1000],

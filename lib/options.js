@@ -1,7 +1,7 @@
 'use strict'
 
 const { abortSignal, choice, group, kind, number, optionalFunction, planned } = require('./check')
-const { isObject, join, refuseUnknown, requireObject, show, wrong } = require('./check')
+const { isObject, join, refuseUnknown, requireObject, show, texts, wrong } = require('./check')
 const { backfill } = require('./backfill-options')
 const { checkWithJournal, journal, manualAck } = require('./journal-options')
 const { topicNames } = require('./topics')
@@ -38,6 +38,7 @@ const OPTIONS = {
   delivery: group({
     maxWaitMs: number({ min: 0, max: 60_000, fallback: 0 }),
     maxTurnMs: number({ min: 1, max: 10_000, fallback: 1 }),
+    topics: texts({ of: 'patterns' }),
   }),
   logger,
   signal: abortSignal,
@@ -62,7 +63,7 @@ function readOptions(given) {
     core: {
       ...core,
       credentials: credentials.core,
-      delivery: { maxWaitMs: delivery.maxWaitMs },
+      delivery: { maxWaitMs: delivery.maxWaitMs, topics: delivery.topics },
       backfill: backfill.core,
     },
     journalPath: core.journal?.path,

@@ -74,7 +74,7 @@ impl Client {
             chronicle = Some(Chronicle::of(restored, &topics));
             delivery.begin_after(if restored.unacknowledged == 0 { restored.last_sequence } else { 0 });
         }
-        let shared = Arc::new(Shared::new(
+        let shared = Shared::new(
             Machine::new(options.rules),
             environment.seed,
             environment.governor,
@@ -82,8 +82,8 @@ impl Client {
             delivery,
             Services { secrets, oauth, rest, tls, streaming, backfill: options.backfill.map(Backfill::new) },
             journal.zip(chronicle),
-        ));
-        let client = Self { shared };
+        );
+        let client = Self { shared: Arc::new(shared.with_filter(options.filter)) };
         client.change_topics(TopicChange::Add, topics);
         if let Some(restored) = restored {
             client.shared.turn(|turn| turn.restore(restored));
@@ -246,7 +246,8 @@ impl Client {
     pub fn stats(&self) -> Stats {
         let machine = self.shared.look(|machine, now| machine.stats(now));
         let journal = self.shared.kept.as_ref().map(|kept| kept.journal.stats());
-        Stats::new(machine, self.shared.delivery.counts(), self.shared.is_full(), journal)
+        let filtered = self.shared.filtered();
+        Stats::new(machine, self.shared.delivery.counts(), filtered, self.shared.is_full(), journal)
     }
 
     fn change_topics(&self, change: TopicChange, topics: Vec<Topic>) -> u64 {

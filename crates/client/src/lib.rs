@@ -14,6 +14,7 @@ mod control;
 mod delivery;
 mod effects;
 mod environment;
+mod filter;
 mod held;
 mod http;
 mod journal_options;

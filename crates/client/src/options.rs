@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::backfill::{self, BackfillOptions};
+use crate::filter::Filter;
 use crate::journal_options;
 use crate::regions::{Endpoints, Hosts};
 use crate::secret::Secret;
@@ -40,6 +41,8 @@ pub struct Options {
     pub(crate) queue: QueueOptions,
     /// Shortest time between two bells under load, in milliseconds. Default 0: a bell whenever there is none outstanding.
     pub(crate) max_wait_ms: u64,
+    /// Default: every topic is handed over.
+    pub(crate) filter: Option<Filter>,
     pub(crate) journal: Option<journal::Options>,
     pub(crate) backfill: Option<BackfillOptions>,
 }
@@ -113,6 +116,8 @@ impl Options {
         let delivery: DeliverySection = section("delivery", take("delivery"))?;
         let max_wait_ms =
             ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?.unwrap_or(0).min(LONGEST_COALESCING_MS);
+        let topic_filter =
+            delivery.topics.map(|texts| Filter::compile("delivery.topics", &texts)).transpose()?;
         let journal = match take("journal") {
             Some(value) => Some(journal_options::read(section("journal", Some(value))?)?),
             None => None,
@@ -137,6 +142,7 @@ impl Options {
             rules,
             queue,
             max_wait_ms,
+            filter: topic_filter,
             journal,
             backfill,
         })
@@ -308,6 +314,7 @@ struct RotationSection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DeliverySection {
     max_wait_ms: Option<f64>,
+    topics: Option<Vec<String>>,
 }
 
 fn queue(given: QueueSection) -> Result<QueueOptions, OptionError> {
@@ -406,7 +413,7 @@ mod tests {
             "heartbeat":{"pingAfterMs":3,"pongTimeoutMs":4,"silenceMs":5},
             "backoff":{"initialMs":6,"maxMs":7,"suspendedMaxMs":8,"healthyMs":9},
             "rotation":{"beforeExpiryMs":10,"overlapMs":11,"tokenRenewalFraction":0.5,"auditMs":13},
-            "delivery":{"maxWaitMs":12}"#,
+            "delivery":{"maxWaitMs":12,"topics":["v2.users.*.presence"]}"#,
         )
         .unwrap();
         let rules = options.rules;
@@ -428,6 +435,7 @@ mod tests {
         assert!((rules.rotation.token_renewal_fraction - 0.5).abs() < 1e-9);
         assert_eq!(rules.audit_every_ms, 13);
         assert_eq!(options.max_wait_ms, 12);
+        assert!(options.filter.is_some());
     }
 
     #[test]
@@ -445,6 +453,8 @@ mod tests {
             (r#""queue":{"onFull":"dropOldest"},"journal":{"path":"/tmp/j"}"#, "queue.onFull", "pause"),
             (r#""topics":["v2.users.u.presence","nope"]"#, "topics[1]", "begin with"),
             (r#""topics":"v2.users.u.presence""#, "topics", "array"),
+            (r#""delivery":{"topics":["v2.users.*.**","v2.us*"]}"#, "delivery.topics[1]", "whole segment"),
+            (r#""delivery":{"topics":7}"#, "delivery.topics", "invalid type"),
         ];
         for (more, path, message) in table {
             let error = with(more).unwrap_err();

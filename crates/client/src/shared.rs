@@ -21,6 +21,7 @@ use crate::closing::Closing;
 use crate::control::Control;
 use crate::delivery::Delivery;
 use crate::effects::Services;
+use crate::filter::Filter;
 use crate::held::Held;
 use crate::outlet::{Kept, ToDelivery};
 use crate::runtime::SharedRuntime;
@@ -60,6 +61,7 @@ pub(crate) struct Core {
     sockets: HashMap<SocketId, Handle>,
     held: HashMap<SocketId, (u32, Held)>,
     chronicle: Option<Chronicle>,
+    filter: Option<Filter>,
     closing: Option<Closing>,
     /// The journal has been or is being closed.
     journal_closed: bool,
@@ -128,6 +130,7 @@ impl Shared {
             sockets: HashMap::new(),
             held: HashMap::new(),
             chronicle,
+            filter: None,
             closing: None,
             journal_closed: false,
             fenced_gap: None,
@@ -137,6 +140,12 @@ impl Shared {
             faulty: false,
         };
         Self { core: Mutex::new(core), governor, clock, delivery, timer, services, kept }
+    }
+
+    /// Hands over only events of topics that pass.
+    pub(crate) fn with_filter(mut self, filter: Option<Filter>) -> Self {
+        self.core.get_mut().unwrap_or_else(PoisonError::into_inner).filter = filter;
+        self
     }
 
     /// Changes the machine once and carries out all it asks for.
@@ -157,6 +166,11 @@ impl Shared {
     /// Looks at the machine.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Machine, Now) -> R) -> R {
         look(&self.core().machine, self.clock.now())
+    }
+
+    /// Events that `delivery.topics` kept back.
+    pub(crate) fn filtered(&self) -> u64 {
+        self.core().filter.as_ref().map_or(0, Filter::filtered)
     }
 
     /// Takes a share in the runtime and starts the timer, unless that was done or the client has ended.

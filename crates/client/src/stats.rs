@@ -19,6 +19,8 @@ pub struct Stats {
     pub delivered: u64,
     /// Events the queue dropped.
     pub dropped: u64,
+    /// Events of topics that `delivery.topics` does not name.
+    pub filtered: u64,
     /// The queue now.
     pub queue: QueueStats,
     /// The journal now, if there is one.
@@ -41,6 +43,7 @@ impl Stats {
     pub(crate) fn new(
         machine: MachineStats,
         counts: Counts,
+        filtered: u64,
         paused: bool,
         journal: Option<journal::Stats>,
     ) -> Self {
@@ -49,6 +52,7 @@ impl Stats {
             received: counts.received,
             delivered: counts.delivered,
             dropped: counts.dropped,
+            filtered,
             queue: QueueStats { events: counts.events, bytes: counts.bytes, paused },
             journal,
         }

@@ -49,6 +49,9 @@ impl Turn<'_> {
     /// An event of the REST API, in order with the others; `frame` is the whole frame.
     pub(crate) fn backfill(&mut self, topic: &str, frame: &str) {
         let Frame::Event(envelope) = Frame::read(frame) else { return };
+        if self.core.filter.as_mut().is_some_and(|filter| !filter.passes_named(topic)) {
+            return;
+        }
         let (received_at, now) = (self.now.wall, self.now.mono);
         if let Some((journal, chronicle)) = self.journal() {
             let record = Record { received_at, origin: Origin::Backfill, topic, channel: 0, frame };

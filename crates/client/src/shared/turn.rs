@@ -259,6 +259,9 @@ impl Turn<'_> {
     fn deliver(&mut self, topic: TopicId, channel: u32, frame: &Frame<'_>, text: &str, received_at: u64) {
         let Frame::Event(envelope) = frame else { return };
         let topic_name = self.core.machine.topic(topic).as_str();
+        if self.core.filter.as_mut().is_some_and(|filter| !filter.passes(topic, topic_name)) {
+            return;
+        }
         if let (Some(kept), Some(chronicle)) = (&self.shared.kept, &mut self.core.chronicle) {
             let origin = Origin::Live;
             let record = Record { received_at, origin, topic: topic_name, channel, frame: text };
