@@ -19,7 +19,6 @@ mod held;
 mod http;
 mod journal_options;
 mod oauth;
-mod one_byte;
 mod options;
 mod outlet;
 mod past;

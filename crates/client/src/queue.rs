@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem::size_of;
 
 use genesys_notifications_journal::Stored;
-use genesys_notifications_proto::{Frame, TopicId};
+use genesys_notifications_proto::{Frame, TopicId, one_byte};
 
 use crate::batch::{Batch, Flags, ROW_WIDTH, Row, Span};
-use crate::one_byte;
+
 use crate::options::{OnFull, QueueOptions};
 
 /// Limits of one chunk; beyond about 64 KiB an external buffer beats a copied string, below it is the other way round.

@@ -11,7 +11,7 @@ use fields::Fields;
 mod differential;
 mod fields;
 mod scan;
-mod token;
+pub(crate) mod token;
 
 /// Nesting beyond this is refused: deeper values make `JSON.stringify` and `structuredClone` throw in user code.
 pub const MAX_DEPTH: usize = 64;

@@ -5,6 +5,7 @@
 //! wait until the next deadline. Time and randomness are arguments; nothing here performs I/O.
 
 pub mod backfill;
+pub mod one_byte;
 
 mod backoff;
 mod canonical;
@@ -23,6 +24,7 @@ mod machine;
 mod notice;
 mod random;
 mod roster;
+mod shapes;
 mod shard;
 mod skew;
 mod throttle;
@@ -48,5 +50,6 @@ pub use notice::{
     MomentKind, Notice, Reason, StateChange, TopicState, TopicStatus,
 };
 pub use random::{Random, SplitMix};
+pub use shapes::{Shape, Shapes};
 pub use time::Now;
 pub use topic::{Packed, Topic, TopicError, pack};

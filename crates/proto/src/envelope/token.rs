@@ -2,7 +2,7 @@
 
 /// The first byte from `at` that is not white space, and where it is.
 #[inline(always)]
-pub(super) fn token(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+pub(crate) fn token(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         match *bytes.get(at)? {
             b' ' | b'\n' | b'\t' | b'\r' => at += 1,
@@ -12,13 +12,13 @@ pub(super) fn token(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
 }
 
 #[inline(always)]
-pub(super) fn behind_word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+pub(crate) fn behind_word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(word).then_some(at + word.len())
 }
 
 /// `at` is behind the sign.
 #[inline]
-pub(super) fn behind_number(bytes: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn behind_number(bytes: &[u8], at: usize) -> Option<usize> {
     let mut end = behind_digits(bytes, at)?;
     if bytes[at] == b'0' && end > at + 1 {
         return None;
@@ -44,7 +44,7 @@ fn behind_digits(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// `at` is behind the opening quote.
 #[inline(always)]
-pub(super) fn behind_string(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn behind_string(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let (byte, here) = special(bytes, at)?;
         at = match byte {
@@ -67,7 +67,7 @@ fn behind_escape(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// The first quote, backslash or control character from `at`, and where it is.
 #[inline(always)]
-pub(super) fn special(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     while let Some(chunk) = bytes.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>()) {
         let mask = specials(u64::from_le_bytes(*chunk));
         if mask != 0 {

@@ -3,21 +3,54 @@
 //! Latin-1 stays one byte a character; everything above is written as a `\u` escape. In JSON, characters beyond ASCII stand
 //! only inside strings, where the escape means the same. Offsets are then JavaScript string indices.
 
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
 /// Appends `text` as one-byte text and returns how many bytes (and JavaScript characters) it became.
-pub(crate) fn append(out: &mut Vec<u8>, text: &str) -> usize {
+pub fn append(out: &mut Vec<u8>, text: &str) -> usize {
     let start = out.len();
     if text.is_ascii() {
         out.extend_from_slice(text.as_bytes());
     } else {
         out.reserve(text.len());
-        for c in text.chars() {
-            match u8::try_from(u32::from(c)) {
-                Ok(byte) => out.push(byte),
-                Err(_) => escape(out, c),
+        mixed(out, text);
+    }
+    out.len() - start
+}
+
+fn mixed(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(chunk) = rest.as_bytes().first_chunk::<8>() {
+        // All eight are written and those behind the ASCII are taken back: faster than counting first.
+        out.extend_from_slice(chunk);
+        let others = u64::from_le_bytes(*chunk) & HIGH_BITS;
+        if others == 0 {
+            rest = &rest[8..];
+            continue;
+        }
+        let ascii = others.trailing_zeros() as usize / 8;
+        out.truncate(out.len() - 8 + ascii);
+        let mut chars = rest[ascii..].chars();
+        // Where there is one there are more: whole words, in many languages.
+        loop {
+            let before = chars.as_str();
+            match chars.next() {
+                Some(c) if !c.is_ascii() => one(out, c),
+                _ => {
+                    rest = before;
+                    break;
+                }
             }
         }
     }
-    out.len() - start
+    rest.chars().for_each(|c| one(out, c));
+}
+
+#[inline]
+fn one(out: &mut Vec<u8>, c: char) {
+    match u8::try_from(u32::from(c)) {
+        Ok(byte) => out.push(byte),
+        Err(_) => escape(out, c),
+    }
 }
 
 fn escape(out: &mut Vec<u8>, c: char) {
@@ -31,9 +64,8 @@ fn escape(out: &mut Vec<u8>, c: char) {
 
 #[cfg(test)]
 mod tests {
-    use genesys_notifications_proto::{Random, SplitMix};
-
     use super::*;
+    use crate::{Random, SplitMix};
 
     /// What JavaScript does: bytes are characters, then `JSON.parse`.
     fn parsed(bytes: &[u8]) -> String {
