@@ -617,8 +617,9 @@ export interface NotificationClientOptions {
   }
   delivery?: {
     /**
-     * Shortest time between two wakes of JavaScript under load. Default 0: a wake whenever none is outstanding. A value of
-     * 1 saves processor time from about 2,000 events a second on and costs up to as much latency. 0 to 60,000.
+     * Under load JavaScript is woken about once in this time, and no event waits longer for it; as long as events are few
+     * (with 1: up to about 1,500 a second) each is told at once. Default 1. 0: a wake whenever none is outstanding, which
+     * costs processor time from about 2,000 events a second on. 0 to 60,000.
      */
     maxWaitMs?: number
     /** Longest stretch of one turn of the event loop, as far as listeners allow. Default 1; 1 to 10,000. */

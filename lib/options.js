@@ -36,7 +36,7 @@ const OPTIONS = {
     auditMs: number({ min: 0, max: 24 * HOUR, fallback: 300_000 }),
   }),
   delivery: group({
-    maxWaitMs: number({ min: 0, max: 60_000, fallback: 0 }),
+    maxWaitMs: number({ min: 0, max: 60_000, fallback: 1 }),
     maxTurnMs: number({ min: 1, max: 10_000, fallback: 1 }),
     topics: texts({ of: 'patterns' }),
   }),

@@ -5,7 +5,8 @@
 //! told only once every event before it was handed out, and the caller has come again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use genesys_notifications_journal::{Origin, Stored};
@@ -16,6 +17,10 @@ use crate::batch::{Batch, Flags};
 use crate::control::Control;
 use crate::options::QueueOptions;
 use crate::queue::{Arrived, Counts, Drops, EventQueue};
+
+use pace::Pace;
+
+mod pace;
 
 /// How the shell wakes JavaScript. Called from any thread, never while a lock of the client is held.
 pub trait Bell: Send + Sync {
@@ -31,10 +36,15 @@ pub(crate) struct Delivery {
     ringing: AtomicBool,
     /// Mirrors `EventQueue::is_full`, for readers that have not paused yet.
     full: AtomicBool,
+    /// Mirrors `EventQueue::has_drops`, for every drain.
+    drops: AtomicBool,
+    /// Mirrors [`State::deadline`], for every turn.
+    deadline: AtomicU64,
     /// Notified when the queue is no longer full.
     room: Notify,
-    max_wait_ms: u64,
 }
+
+const NEVER: u64 = u64::MAX;
 
 struct State {
     queue: EventQueue,
@@ -50,7 +60,8 @@ struct State {
     news: usize,
     /// A drain found controls waiting, or news, and handed out nothing.
     held_back: bool,
-    last_ring: Option<u64>,
+    pace: Pace,
+    /// When to ring for events that wait for others.
     ring_at: Option<u64>,
     report_at: Option<u64>,
     closed: bool,
@@ -71,7 +82,7 @@ impl Delivery {
                 events_rung: false,
                 news: 0,
                 held_back: false,
-                last_ring: None,
+                pace: Pace::new(max_wait_ms),
                 ring_at: None,
                 report_at: None,
                 closed: false,
@@ -79,8 +90,9 @@ impl Delivery {
             bell: Mutex::new(Some(bell)),
             ringing: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            drops: AtomicBool::new(false),
+            deadline: AtomicU64::new(NEVER),
             room: Notify::new(),
-            max_wait_ms,
         }
     }
 
@@ -97,11 +109,9 @@ impl Delivery {
         if state.events_rung {
             return;
         }
-        let next = state.last_ring.map_or(now, |last| last.saturating_add(self.max_wait_ms));
-        if next <= now {
-            self.ring_for_events(&mut state, now);
-        } else {
-            state.ring_at = Some(next);
+        match state.pace.next(now) {
+            next if next <= now => self.ring_for_events(&mut state, now),
+            next => state.ring_at = Some(next),
         }
     }
 
@@ -167,10 +177,9 @@ impl Delivery {
         }
     }
 
-    /// When [`Delivery::ring_late`] or a report of drops is due.
+    /// When [`Delivery::ring_late`] or a report of drops is due. Takes no lock.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let state = self.state();
-        [state.ring_at, state.report_at].into_iter().flatten().min()
+        Some(self.deadline.load(Ordering::Acquire)).filter(|at| *at != NEVER)
     }
 
     /// Rings for events that were to wait for others.
@@ -302,8 +311,9 @@ impl Delivery {
         self.state().queue.begin_after(handed);
     }
 
+    /// Takes no lock.
     pub(crate) fn has_drops(&self) -> bool {
-        self.state().queue.has_drops()
+        self.drops.load(Ordering::Acquire)
     }
 
     pub(crate) fn report_is_due(&self, now: u64) -> bool {
@@ -322,17 +332,48 @@ impl Delivery {
 
     fn ring_for_events(&self, state: &mut State, now: u64) {
         state.events_rung = true;
-        state.last_ring = Some(now);
+        state.pace.rung(now);
         state.ring_at = None;
         self.ringing.store(true, Ordering::Release);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> Locked<'_> {
+        Locked { delivery: self, state: self.state.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+/// The state under its lock. What others read of it without the lock is brought up to date when the lock is given back.
+struct Locked<'a> {
+    delivery: &'a Delivery,
+    state: MutexGuard<'a, State>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.delivery.deadline.store(self.state.deadline(), Ordering::Release);
+        self.delivery.drops.store(self.state.queue.has_drops(), Ordering::Release);
     }
 }
 
 impl State {
+    fn deadline(&self) -> u64 {
+        self.ring_at.into_iter().chain(self.report_at).min().unwrap_or(NEVER)
+    }
+
     /// Whether a control waits for nothing but the caller's coming again.
     fn fence_is_due(&self) -> bool {
         self.fences.front().is_some_and(|(last, _)| *last <= self.queue.handed())

@@ -39,7 +39,7 @@ pub struct Options {
     pub(crate) topics: Vec<Topic>,
     pub(crate) rules: Config,
     pub(crate) queue: QueueOptions,
-    /// Shortest time between two bells under load, in milliseconds. Default 0: a bell whenever there is none outstanding.
+    /// Under load the bell rings about once in this time, in milliseconds; 0: whenever no ring is outstanding. Default 1.
     pub(crate) max_wait_ms: u64,
     /// Default: every topic is handed over.
     pub(crate) filter: Option<Filter>,
@@ -114,8 +114,9 @@ impl Options {
         backoff(&section("backoff", take("backoff"))?, &mut rules)?;
         rotation(&section("rotation", take("rotation"))?, &mut rules)?;
         let delivery: DeliverySection = section("delivery", take("delivery"))?;
-        let max_wait_ms =
-            ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?.unwrap_or(0).min(LONGEST_COALESCING_MS);
+        let max_wait_ms = ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?
+            .unwrap_or(DEFAULT_COALESCING_MS)
+            .min(LONGEST_COALESCING_MS);
         let topic_filter =
             delivery.topics.map(|texts| Filter::compile("delivery.topics", &texts)).transpose()?;
         let journal = match take("journal") {
@@ -163,6 +164,8 @@ pub(crate) fn expand(names: &[String]) -> Result<Vec<Topic>, OptionError> {
 
 /// A year: no time needs to be longer, and sums of a few cannot overflow.
 const LONGEST_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+
+const DEFAULT_COALESCING_MS: u64 = 1;
 
 /// A bell later than this is a stalled client.
 const LONGEST_COALESCING_MS: u64 = 60_000;
@@ -401,7 +404,7 @@ mod tests {
         assert_eq!(options.rules.heartbeat.silence_ms, 35_000);
         assert_eq!(options.queue, QueueOptions::default());
         assert!(options.topics.is_empty());
-        assert_eq!(options.max_wait_ms, 0);
+        assert_eq!(options.max_wait_ms, 1);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod bell;
+
 use std::sync::atomic::AtomicUsize;
 
 use genesys_notifications_proto::{Notice, RequestId, TopicId};
@@ -105,25 +107,6 @@ fn no_event_passes_a_control() {
     assert_eq!(world.controls(), 1);
     assert_eq!(world.rings(), 1, "the events behind the control are announced again");
     assert_eq!(world.drain(), (2, false));
-}
-
-#[test]
-fn under_load_the_bell_rings_once_per_max_wait_and_the_first_time_at_once() {
-    let mut world = World::new(10);
-    world.event(100);
-    assert_eq!(world.rings(), 1);
-    world.drain();
-    world.event(103);
-    assert_eq!((world.rings(), world.delivery.deadline()), (0, Some(110)));
-    world.delivery.ring_late(109);
-    world.delivery.ring_if_due();
-    assert_eq!(world.rings(), 0);
-    world.delivery.ring_late(110);
-    world.delivery.ring_if_due();
-    assert_eq!((world.rings(), world.delivery.deadline()), (1, None));
-    world.drain();
-    world.event(200);
-    assert_eq!(world.rings(), 1, "idle again");
 }
 
 #[test]
