@@ -4,7 +4,7 @@ mod journaled;
 mod spare;
 mod turn;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use genesys_notifications_journal::Journal;
@@ -58,8 +58,8 @@ pub(crate) struct Core {
     /// The last two: a link may still speak for the one before.
     tokens: VecDeque<(Generation, Secret)>,
     links: HashMap<LinkId, KnownChannel>,
-    sockets: HashMap<SocketId, Handle>,
-    held: HashMap<SocketId, (u32, Held)>,
+    sockets: BTreeMap<SocketId, Handle>,
+    held: BTreeMap<SocketId, (u32, Held)>,
     chronicle: Option<Chronicle>,
     filter: Option<Filter>,
     closing: Option<Closing>,
@@ -127,8 +127,8 @@ impl Shared {
             token_requests: HashMap::new(),
             tokens: VecDeque::new(),
             links: HashMap::new(),
-            sockets: HashMap::new(),
-            held: HashMap::new(),
+            sockets: BTreeMap::new(),
+            held: BTreeMap::new(),
             chronicle,
             filter: None,
             closing: None,
@@ -261,7 +261,7 @@ impl Core {
         for (_, started) in self.operations.drain() {
             started.task.abort();
         }
-        for (_, handle) in self.sockets.drain() {
+        for handle in std::mem::take(&mut self.sockets).into_values() {
             handle.abort();
         }
         for task in self.timer.take().into_iter().chain(self.news.take()).chain(self.spare.drain(..)) {

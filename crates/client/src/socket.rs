@@ -2,8 +2,10 @@
 
 pub(crate) mod dial;
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -20,13 +22,21 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 pub(crate) use dial::WebSocket;
 
 use crate::secret::Secrets;
-use crate::shared::{Shared, panic_text};
+use crate::shared::{Shared, Turn, panic_text};
 
 /// How long a close handshake may take; then the socket is dropped.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long a ping may wait for the peer to take bytes.
 const SENDING: Duration = Duration::from_secs(5);
+
+/// What one turn reads at most, so that the core's lock and the runtime's thread are there for others again.
+const TURN_FRAMES: usize = 256;
+const TURN_BYTES: usize = 256 << 10;
+
+/// What one turn reads between two looks at the clocks.
+const LOOK_FRAMES: usize = 16;
+const LOOK_BYTES: usize = 32 << 10;
 
 /// The service's application ping.
 const PING: &str = r#"{"message":"ping"}"#;
@@ -140,29 +150,13 @@ impl Socket {
                     None => return None,
                 },
                 () = self.shared.room(), if paused => {}
-                message = self.stream.next(), if !paused => {
-                    if let Some(ending) = self.message(message) {
+                ending = poll_fn(|cx| read(&self.shared, self.id, &mut self.stream, cx)), if !paused => {
+                    if let Some(ending) = ending {
                         return Some(ending);
                     }
                 }
             }
         }
-    }
-
-    fn message(&self, message: Option<Result<Message, Error>>) -> Option<Ending> {
-        let turn = |frame: &Frame<'_>, text: &str| self.shared.turn(|turn| turn.frame(self.id, frame, text));
-        match message {
-            Some(Ok(Message::Text(text))) => turn(&Frame::read(text.as_str()), text.as_str()),
-            Some(Ok(Message::Binary(_))) => turn(&Frame::Unreadable(Unreadable::NotJson), ""),
-            // tungstenite answers a ping when it reads on. Either way the peer is alive.
-            Some(Ok(Message::Ping(_))) => turn(&Frame::Heartbeat, ""),
-            Some(Ok(Message::Pong(_))) => turn(&Frame::ProbeAnswered, ""),
-            Some(Ok(Message::Frame(_))) => {}
-            Some(Ok(Message::Close(frame))) => return Some(closed(frame, &self.shared.services.secrets)),
-            Some(Err(error)) => return Some(broken(&error, &self.shared.services.secrets)),
-            None => return Some(broken(&Error::ConnectionClosed, &self.shared.services.secrets)),
-        }
-        None
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Ending> {
@@ -185,6 +179,77 @@ impl Socket {
         };
         let _ = timeout(GOODBYE, goodbye).await;
     }
+}
+
+/// Handles all that has arrived, in one turn. Ready when that was something, with how the socket ended if it did.
+fn read(
+    shared: &Arc<Shared>,
+    id: SocketId,
+    stream: &mut WebSocket,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Ending>> {
+    let mut message = ready!(stream.poll_next_unpin(cx));
+    Poll::Ready(shared.turn(|turn| {
+        let (mut total, mut since_look) = (Measure::default(), Measure::default());
+        loop {
+            let bytes = length(&message);
+            if let Some(ending) = handle(turn, id, message) {
+                return Some(ending);
+            }
+            total.add(bytes);
+            since_look.add(bytes);
+            // What is not taken off the stream waits there: a full queue loses nothing.
+            if total.reaches(TURN_FRAMES, TURN_BYTES) || shared.is_full() || !turn.has_socket(id) {
+                return None;
+            }
+            message = match stream.poll_next_unpin(cx) {
+                Poll::Ready(message) => message,
+                Poll::Pending => return None,
+            };
+            if since_look.reaches(LOOK_FRAMES, LOOK_BYTES) {
+                since_look = Measure::default();
+                turn.look_at_the_time();
+            }
+        }
+    }))
+}
+
+/// Frames and their bytes.
+#[derive(Default)]
+struct Measure {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Measure {
+    fn add(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes;
+    }
+
+    fn reaches(&self, frames: usize, bytes: usize) -> bool {
+        self.frames >= frames || self.bytes >= bytes
+    }
+}
+
+fn length(message: &Option<Result<Message, Error>>) -> usize {
+    message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, Message::len)
+}
+
+/// Says how the socket ended, if that is what came.
+fn handle(turn: &mut Turn<'_>, id: SocketId, message: Option<Result<Message, Error>>) -> Option<Ending> {
+    match message {
+        Some(Ok(Message::Text(text))) => turn.frame(id, &Frame::read(text.as_str()), text.as_str()),
+        Some(Ok(Message::Binary(_))) => turn.frame(id, &Frame::Unreadable(Unreadable::NotJson), ""),
+        // tungstenite answers a ping when it reads on. Either way the peer is alive.
+        Some(Ok(Message::Ping(_))) => turn.frame(id, &Frame::Heartbeat, ""),
+        Some(Ok(Message::Pong(_))) => turn.frame(id, &Frame::ProbeAnswered, ""),
+        Some(Ok(Message::Frame(_))) => {}
+        Some(Ok(Message::Close(frame))) => return Some(closed(frame, turn.secrets())),
+        Some(Err(error)) => return Some(broken(&error, turn.secrets())),
+        None => return Some(broken(&Error::ConnectionClosed, turn.secrets())),
+    }
+    None
 }
 
 fn closed(frame: Option<CloseFrame>, secrets: &Secrets) -> Ending {

@@ -18,7 +18,7 @@ use crate::control::Control;
 use crate::effects::{self, Services};
 use crate::held::{Held, HeldEvent};
 use crate::queue::Arrived;
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 use crate::socket;
 
 use super::{Core, KnownChannel, Shared, Started, panic_text};
@@ -55,9 +55,27 @@ impl Turn<'_> {
         self.settle();
     }
 
+    /// A turn that handles many frames lasts.
+    pub(crate) fn look_at_the_time(&mut self) {
+        self.now = self.shared.clock.now();
+    }
+
+    /// Whether its frames still count.
+    pub(crate) fn has_socket(&self, socket: SocketId) -> bool {
+        self.core.sockets.contains_key(&socket)
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.shared.services.secrets
+    }
+
     /// A frame arrived on a socket; `text` is the whole frame.
     pub(crate) fn frame(&mut self, socket: SocketId, frame: &Frame<'_>, text: &str) {
         let Some(channel) = self.core.sockets.get(&socket).map(|handle| handle.channel) else { return };
+        if !matches!(frame, Frame::Event(_)) {
+            // A proof of life is worth no more than the time it is given.
+            self.look_at_the_time();
+        }
         let mut disposition = Disposition::Drop;
         self.rules(|machine, cx| disposition = machine.frame(cx, socket, frame));
         match disposition {
