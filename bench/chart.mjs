@@ -2,20 +2,24 @@
 const SHOWN = {
   ws: { label: 'ws + JSON.parse', colour: '#8c959f' },
   worker: { label: 'ws in a worker', colour: '#bf8700' },
-  parsed: { label: 'ours, every body parsed', colour: '#0969da' },
+  text: { label: 'ours, parsed, text path', colour: '#54aeff' },
+  parsed: { label: 'ours, parsed', colour: '#0969da' },
+  select: { label: 'ours, one field', colour: '#8250df' },
   untouched: { label: 'ours, body not touched', colour: '#1a7f37' },
 }
-const PAYLOADS = ['small', 'medium', 'large', 'mix']
+const PAYLOADS = ['small', 'medium', 'large', 'mix', 'names']
 const WIDTH = 760
 const LEFT = 130
 const BAR = 16
 const GAP = 22
-const TOP = 64
+const TOP = 82
+const IN_A_LINE = 4
 
 export function chart({ machine, payloads, plain, rounds }) {
-  const ratios = PAYLOADS.flatMap((payload) => Object.keys(SHOWN).map((name) => ratio(plain, payload, name)))
+  const shown = Object.entries(SHOWN).filter(([name]) => name in plain.mix)
+  const ratios = PAYLOADS.flatMap((payload) => shown.map(([name]) => ratio(plain, payload, name)))
   const scale = (WIDTH - LEFT - 70) / Math.max(...ratios)
-  const group = Object.keys(SHOWN).length * BAR + GAP
+  const group = shown.length * BAR + GAP
   const height = TOP + PAYLOADS.length * group + 34
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
@@ -23,17 +27,17 @@ export function chart({ machine, payloads, plain, rounds }) {
     '<title>Main-thread CPU time per event, relative to ws + JSON.parse</title>',
     `<rect width="${WIDTH}" height="${height}" rx="6" fill="#ffffff"/>`,
     '<text x="16" y="24" font-size="14" font-weight="600">Main-thread CPU time per event (ws + JSON.parse = 1, less is better)</text>',
-    ...legend(),
+    ...legend(shown),
   ]
   for (const [i, payload] of PAYLOADS.entries()) {
     const top = TOP + i * group
     parts.push(`<text x="16" y="${top + 26}" font-weight="600">${payload}</text>`)
     parts.push(`<text x="16" y="${top + 42}" fill="#57606a">${bytes(payloads[payload])}</text>`)
-    for (const [j, name] of Object.keys(SHOWN).entries()) {
+    for (const [j, [name, { colour }]] of shown.entries()) {
       const value = ratio(plain, payload, name)
       const y = top + j * BAR
       const width = (value * scale).toFixed(1)
-      parts.push(`<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR - 3}" fill="${SHOWN[name].colour}"/>`)
+      parts.push(`<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR - 3}" fill="${colour}"/>`)
       parts.push(`<text x="${(LEFT + value * scale + 6).toFixed(1)}" y="${y + 11}">${value.toFixed(2)}</text>`)
     }
   }
@@ -44,11 +48,14 @@ export function chart({ machine, payloads, plain, rounds }) {
   return parts.join('\n')
 }
 
-function legend() {
-  return Object.values(SHOWN).flatMap(({ label, colour }, i) => [
-    `<rect x="${16 + i * 180}" y="36" width="12" height="12" fill="${colour}"/>`,
-    `<text x="${34 + i * 180}" y="46">${label}</text>`,
-  ])
+function legend(shown) {
+  return shown.flatMap(([, { label, colour }], i) => {
+    const [x, y] = [16 + (i % IN_A_LINE) * 180, 36 + Math.floor(i / IN_A_LINE) * 18]
+    return [
+      `<rect x="${x}" y="${y}" width="12" height="12" fill="${colour}"/>`,
+      `<text x="${x + 18}" y="${y + 10}">${label}</text>`,
+    ]
+  })
 }
 
 function ratio(plain, payload, name) {

@@ -1,97 +1,79 @@
 // The process around a consumer: counts what it hears, and says what that cost.
-import { readFileSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import process from 'node:process'
 
-/** The histogram's own timer; what it adds to each delay is taken off again. */
-const RESOLUTION_MS = 1
-/** Other work on the thread: a quarter of its time, in stretches of a millisecond. */
-const WORK_EVERY_MS = 4
-const WORK_MS = 1
+import { LoopDelay } from './loop-delay.mjs'
+import { cpu, peakBytes } from './meter.mjs'
+import { Slowness } from './slowness.mjs'
 
-let left = Infinity
-let at
-let begin
-let delay
-let work
+/** How often a client is asked whether it has handed over all there is. */
+const ASK_EVERY_MS = 10
+
+let consumer
+let mark
+let step
 
 /** What every consumer does with an event. */
 function seen(topicName, content) {
   if (typeof topicName !== 'string' || content === null) throw new TypeError('not an event')
-  at?.push(performance.timeOrigin + performance.now())
-  count(1)
+  step.at?.push(performance.timeOrigin + performance.now())
+  step.slowness?.endure()
+  if (topicName !== mark) count(1)
+  else if (step.isMarked) finish()
 }
 
 function count(arrived) {
-  begin.first ??= performance.now()
-  left -= arrived
-  if (left === 0) finish()
-  if (left < 0) throw new RangeError('more than was sent')
+  step.first ??= performance.now()
+  step.seen += arrived
+  if (step.seen === step.count) finish()
+  else if (step.seen > step.count) throw new RangeError('more than was sent')
 }
 
-function start({ count, isPaced, otherWork }) {
-  left = count
-  at = isPaced ? [] : undefined
-  if (otherWork) {
-    work = setInterval(spin, WORK_EVERY_MS)
-    delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-    delay.enable()
-  }
-  begin = { ...cpu(), first: undefined }
+/** `count` is what ends the step, if it is known; otherwise the mark, or `drain`, does. */
+function start({ count = Infinity, isMarked, isLocal, isPaced, otherWork, slow }) {
+  step = { count, isMarked, seen: 0, first: isLocal ? performance.now() : undefined, at: isPaced ? [] : undefined }
+  if (slow) step.slowness = new Slowness(slow)
+  if (otherWork) step.delay = new LoopDelay()
+  step.begin = cpu()
 }
 
 function finish() {
-  const elapsedMs = performance.now() - begin.first
   const end = cpu()
-  clearInterval(work)
-  delay?.disable()
-  process.send({
-    elapsedMs,
+  const { begin, first, seen, at, slowness, delay } = step
+  const figures = {
+    elapsedMs: performance.now() - first,
     mainMicros: end.main - begin.main,
     processMicros: end.process - begin.process,
-    peakBytes: process.resourceUsage().maxRSS * 1_024,
+    peakBytes: peakBytes(),
+    seen,
     at,
-    delay: delay && { p50Ms: ms(delay.percentile(50)), p99Ms: ms(delay.percentile(99)), maxMs: ms(delay.max) },
+    delays: delay?.end(),
+  }
+  if (slowness === undefined) return process.send(figures)
+  // Once the listener that this may have been called by has returned: only then was its event delivered.
+  setImmediate(() => {
+    process.send({ ...figures, grownBytes: slowness.grownBytes, stats: consumer?.stats?.() })
   })
-  delay = undefined
 }
 
-function ms(nanos) {
-  return Math.max(0, nanos / 1e6 - RESOLUTION_MS)
+/** All was sent: ends the step once a client that may drop some of it has dealt with the rest. */
+function drain(sent) {
+  const { received, delivered, dropped, queue } = consumer.stats()
+  if (received === sent && delivered + dropped === received && queue.events === 0) finish()
+  else setTimeout(drain, ASK_EVERY_MS, sent)
 }
 
-function spin() {
-  const until = performance.now() + WORK_MS
-  while (performance.now() < until);
-}
-
-/** Microseconds so far, of this thread and of the process. */
-function cpu() {
-  const { user, system } = process.cpuUsage()
-  return { process: user + system, main: mainThread() }
-}
-
-function mainThread() {
-  if (process.threadCpuUsage !== undefined) {
-    const { user, system } = process.threadCpuUsage()
-    return user + system
-  }
-  // Up to date, because reading the whole process's time has just brought it there.
-  if (process.platform === 'linux') {
-    return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000
-  }
-  return NaN
+async function open({ file, source, options }) {
+  mark = source.mark
+  const { consume } = await import(`./consumers/${file}`)
+  consumer = await consume({ source, options, seen, count })
+  process.send('ready')
 }
 
 process.once('disconnect', () => process.exit())
-process.on('message', async (message) => {
-  if (message.open) {
-    const { file, source, options } = message.open
-    const { consume } = await import(`./consumers/${file}`)
-    await consume({ source, options, seen, count })
-    process.send('ready')
-  } else {
-    start(message.measure)
-    process.send('counting')
-  }
+process.on('message', (message) => {
+  if (message.open) return open(message.open)
+  if (message.drain) return drain(message.drain)
+  start(message.measure)
+  if (message.measure.isLocal) consumer.repeat(message.measure.count)
+  else process.send('counting')
 })

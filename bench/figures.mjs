@@ -17,6 +17,11 @@ export function medians(samples) {
   return Object.fromEntries(names.map((name) => [name, median(samples.map((sample) => sample[name]))]))
 }
 
+/** Half of the figures lie between these two. */
+export function quartiles(figures) {
+  return [quantile(figures, 0.25), quantile(figures, 0.75)]
+}
+
 /** Three digits that count. */
 export function brief(figure) {
   if (figure === undefined || Number.isNaN(figure)) return '–'
@@ -25,7 +30,7 @@ export function brief(figure) {
 }
 
 export function table(rows) {
-  const columns = Object.keys(rows[0])
+  const columns = [...new Set(rows.flatMap(Object.keys))]
   const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '')))]
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i].length)))
   const line = (row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')

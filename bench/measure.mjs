@@ -9,11 +9,11 @@ import { quantile } from './figures.mjs'
 const DEADLINE_MS = 60_000
 
 /**
- * `variant` is one of variants.mjs; steps are orders for the source, with `otherWork` if the consumer's thread shall have
- * some; nothing is said of a step that `isWarmUp`.
+ * `variant` is one of variants.mjs. Steps are orders for the source: `payload`, `events` and for a pace `perSecond`; with
+ * `otherWork` if the consumer's thread shall have some, with `slow` (see slowness.mjs) if its listener shall take its time.
+ * Nothing is said of a step that `isWarmUp`.
  */
 export async function measure({ source, variant, options, steps }) {
-  const { region, credentials, plain, secure, certificate, topics, payloads } = source.about
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const consumer = fork(fileURLToPath(new URL('consumer.mjs', import.meta.url)), {
     serialization: 'advanced',
@@ -24,22 +24,38 @@ export async function measure({ source, variant, options, steps }) {
     throw new Error(`${variant.file} ended with ${code}`)
   })
   ended.catch(() => {})
-  const ask = async (question) => {
+  const heard = async () => {
     const answer = once(consumer, 'message', { signal })
-    consumer.send(question)
     return (await Promise.race([answer, ended]))[0]
   }
+  const ask = (question) => {
+    const answer = heard()
+    consumer.send(question)
+    return answer
+  }
+  const { topics, mark, payloads } = source.about
   try {
-    const url = variant.isSecure ? secure : plain
-    await ask({ open: { file: variant.file, source: { url, certificate, region, credentials, topics }, options } })
+    const of = { ...hosts(source.about, variant), topics, mark }
+    await ask({ open: { file: variant.file, source: of, options: { ...variant.options?.(of), ...options } } })
     const figures = []
-    for (const { otherWork, isWarmUp, ...order } of steps) {
-      const { events, bytes } = payloads[order.payload]
-      const count = variant.countsBytes ? (order.events / events) * bytes : order.events
-      await ask({ measure: { count, isPaced: order.perSecond !== undefined, otherWork } })
-      const heard = once(consumer, 'message', { signal })
-      const [sent, [told]] = await Promise.all([source.send(order), Promise.race([heard, ended])])
-      if (!isWarmUp) figures.push(evaluate(order, sent, told))
+    let total = 0
+    for (const step of steps) {
+      const { isWarmUp, otherWork, slow, ...order } = step
+      const isPaced = order.perSecond !== undefined
+      const isLocal = variant.isLocal && !isWarmUp
+      const question = { count: counted(variant, order, payloads), isLocal, isPaced, otherWork, slow }
+      if (variant.endsWithMark) question.isMarked = order.endsWithMark = true
+      if (isLocal) {
+        figures.push(evaluate(variant, order, undefined, await ask({ measure: question })))
+        continue
+      }
+      await ask({ measure: question })
+      const answer = heard()
+      const sent = await Promise.race([source.send(order), ended])
+      total += order.events
+      if (variant.drops) consumer.send({ drain: total })
+      const told = await answer
+      if (!isWarmUp) figures.push(evaluate(variant, order, sent, told))
     }
     return figures
   } finally {
@@ -47,18 +63,47 @@ export async function measure({ source, variant, options, steps }) {
   }
 }
 
-function evaluate({ events, perSecond }, sent, told) {
+/** What a consumer counts to; undefined if that is not known. */
+function counted({ countsBytes, endsWithMark, drops }, { payload, events }, payloads) {
+  if (endsWithMark || drops) return undefined
+  return countsBytes ? (events / payloads[payload].events) * payloads[payload].bytes : events
+}
+
+let taken = 0
+
+/** Where a variant finds its events, and who it is there: each time somebody else. */
+function hosts(about, { isSecure }) {
+  const credentials = about.credentials[taken++ % about.credentials.length]
+  if (!isSecure) return { url: about.plain, region: about.region, credentials }
+  return { url: about.secure, region: about.secureRegion, credentials, certificate: about.certificate }
+}
+
+function evaluate({ endsWithMark }, { events, perSecond }, sent, told) {
   const figures = {
     mainMicros: told.mainMicros / events,
     processMicros: told.processMicros / events,
-    peakMegabytes: told.peakBytes / 1_048_576,
+    peakMegabytes: megabytes(told.peakBytes),
   }
+  if (told.stats !== undefined) figures.counters = told.stats
+  if (told.grownBytes !== undefined) figures.grownMegabytes = megabytes(told.grownBytes)
+  if (endsWithMark) figures.crossed = told.seen / events
   if (perSecond === undefined) return { ...figures, eventsPerSecond: events / (told.elapsedMs / 1_000) }
-  const latencies = told.at.map((at, i) => at - sent.sentAt[i] / 1_000)
-  for (const [name, part] of Object.entries({ p50Ms: 0.5, p99Ms: 0.99, maxMs: 1 })) {
-    figures[`latency_${name}`] = quantile(latencies, part)
-  }
+  // Where some were dropped, nobody knows which.
+  const latencies = told.at.length === events ? told.at.map((at, i) => at - sent.sentAt[i] / 1_000) : []
   figures.sentPerSecond = (events - 1) / ((sent.sentAt.at(-1) - sent.sentAt[0]) / 1_000_000)
-  for (const [name, value] of Object.entries(told.delay ?? {})) figures[`delay_${name}`] = value
-  return figures
+  return { ...figures, ...spread('latency', latencies), ...(told.delays && spread('delay', told.delays)) }
+}
+
+/** Quantiles, and the samples themselves so that those of several rounds can be put together. */
+export function spread(name, samples) {
+  return {
+    [`${name}_p50Ms`]: quantile(samples, 0.5),
+    [`${name}_p99Ms`]: quantile(samples, 0.99),
+    [`${name}_maxMs`]: quantile(samples, 1),
+    [name]: samples,
+  }
+}
+
+function megabytes(bytes) {
+  return bytes / 1_048_576
 }

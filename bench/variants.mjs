@@ -1,4 +1,5 @@
-// Who consumes. `label` is what tables say; everything else tells measure.mjs how to start it.
+// Who consumes. `label` is what tables say; everything else tells measure.mjs how to start it. `factor`: so many times the
+// events of the others, since so little is done with each. `payload`: only with that one. `endsWithMark`: not all events reach the listener.
 const HAS_WEBSOCKET = Number(process.versions.node.split('.')[0]) >= 22
 const WEBSOCKET_FLAG = HAS_WEBSOCKET ? [] : ['--experimental-websocket', '--no-warnings']
 
@@ -11,17 +12,49 @@ export const VARIANTS = {
   parsed: { label: 'ours, every body parsed', file: 'parsed.mjs' },
   iterator: { label: 'ours, iterator, every body parsed', file: 'iterator.mjs' },
   batches: { label: 'ours, batches, every body parsed', file: 'batches.mjs' },
-  untouched: { label: 'ours, body not touched', file: 'untouched.mjs' },
-  raw: { label: 'ours, raw text', file: 'raw.mjs' },
-  floor: { label: 'floor: bytes read and thrown away', file: 'floor.mjs', countsBytes: true },
+  untouched: { label: 'ours, body not touched', file: 'untouched.mjs', factor: 4 },
+  raw: { label: 'ours, raw text', file: 'raw.mjs', factor: 4 },
 }
 
-/** Over TLS. Ours is not among them yet: it has no option for a private authority. */
+/** What cannot be undercut: reading bytes, parsing bodies that are there already, crossing the border in vain. */
+export const FLOORS = {
+  read: { label: 'floor: bytes read and thrown away', file: 'floor-read.mjs', countsBytes: true, factor: 4 },
+  buffers: { label: 'floor: JSON.parse of the Buffers of ws', file: 'floor-buffers.mjs', isLocal: true },
+  texts: { label: 'floor: JSON.parse of ready body texts', file: 'floor-texts.mjs', isLocal: true },
+  values: { label: 'floor: JSON.parse of the values in the bodies', file: 'floor-values.mjs', isLocal: true },
+  emit: {
+    label: 'floor: an object made and emitted',
+    file: 'floor-emit.mjs',
+    isLocal: true,
+    factor: 8,
+    payload: 'small',
+  },
+  crossing: { label: 'floor: a native call', file: 'floor-crossing.mjs', isLocal: true, factor: 8, payload: 'small' },
+}
+
+/** Over TLS, by an authority that nobody trusts of himself. */
 export function secureVariants(certificatePath) {
   const env = { NODE_EXTRA_CA_CERTS: certificatePath }
-  return {
-    ws: { ...VARIANTS.ws, label: 'TLS: ws', isSecure: true },
-    node: { ...VARIANTS.node, label: "TLS: Node's WebSocket", isSecure: true, env },
-    worker: { ...VARIANTS.worker, label: 'TLS: ws in a worker', isSecure: true },
-  }
+  const secure = (name, more) => ({ ...VARIANTS[name], label: `TLS: ${VARIANTS[name].label}`, isSecure: true, ...more })
+  return { ws: secure('ws'), node: secure('node', { env }), worker: secure('worker') }
+}
+
+/** At a pace. */
+export const PACED = {
+  ws: VARIANTS.ws,
+  worker: VARIANTS.worker,
+  parsed: VARIANTS.parsed,
+  coalesced: {
+    ...VARIANTS.parsed,
+    label: 'ours, every body parsed, maxWaitMs 1',
+    options: () => ({ delivery: { maxWaitMs: 1 } }),
+  },
+}
+
+/** What a short run makes do with. */
+export const QUICK = {
+  payloads: ['small', 'medium', 'large'],
+  plain: ['ws', 'parsed', 'untouched', 'texts'],
+  secure: ['ws', 'parsed'],
+  paced: ['ws', 'parsed'],
 }

@@ -48,6 +48,7 @@ const TEMPLATES: [&str; 28] = [
 /// One channel carries a thousand topics.
 const IDS: u32 = 34;
 const LARGE: &str = "v2.users.{id}.conversations";
+const MARK_TOPIC: &str = "v2.users.00000000-0000-4000-8000-999999999999.presence";
 
 const SMALL_BYTES: RangeInclusive<usize> = 380..=520;
 const MEDIUM_BYTES: RangeInclusive<usize> = 3_500..=4_700;
@@ -57,12 +58,35 @@ const MEDIUM_FRAMES: usize = 500;
 const LARGE_FRAMES: usize = 100;
 const MIX_EVENTS: usize = 1_000;
 const EVENTS_PER_HEARTBEAT: usize = 100;
+/// Generated names are ASCII; in the payload `names` they are these, as names of people are: one byte of Latin-1 each.
+const NAMES: [(&str, &str); 8] = [
+    ("Bjorn", "Björn"),
+    ("Chandra", "François"),
+    ("Goran", "Jürgen"),
+    ("Dolores", "Begoña"),
+    ("Lindqvist", "Håkansson"),
+    ("Ramirez", "Ramírez"),
+    ("Meyer", "Müller"),
+    ("Silva", "Simões"),
+];
 /// The generator that does not fill a payload within so many bodies does not fit to it.
 const MOST_BODIES: usize = 100_000;
 
 /// Every topic that a frame may have.
 pub(crate) fn topics() -> impl Iterator<Item = String> {
     (0..IDS).flat_map(|number| TEMPLATES.iter().map(move |template| topic(template, number)))
+}
+
+/// The topic of the [`mark`].
+pub(crate) fn mark_topic() -> String {
+    MARK_TOPIC.to_owned()
+}
+
+/// The frame of an event that tells the end of an order.
+pub(crate) fn mark() -> Vec<u8> {
+    let mut frame = Vec::new();
+    push_frame(&mut frame, &json!({ "topicName": MARK_TOPIC, "eventBody": { "id": "mark" } }).to_string());
+    frame
 }
 
 fn topic(template: &str, number: u32) -> String {
@@ -74,6 +98,7 @@ pub(crate) struct Frames {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     text_bytes: usize,
+    beyond_ascii: usize,
 }
 
 /// All payloads by name.
@@ -105,18 +130,26 @@ pub(crate) fn all() -> Result<BTreeMap<&'static str, Frames>, Box<dyn Error>> {
     if (small.len(), medium.len(), large.len()) != (SMALL_FRAMES, MEDIUM_FRAMES, LARGE_FRAMES) {
         return Err(format!("{} small, {} medium, {} large", small.len(), medium.len(), large.len()).into());
     }
-    let mix = (0..MIX_EVENTS).map(|i| match i % 20 {
-        // 80, 15 and 5 in a hundred.
-        9 => &large[i % large.len()],
-        3 | 11 | 17 => &medium[i % medium.len()],
-        _ => &small[i % small.len()],
-    });
+    let mix: Vec<_> = (0..MIX_EVENTS)
+        .map(|i| match i % 20 {
+            // 80, 15 and 5 in a hundred.
+            9 => &large[i % large.len()],
+            3 | 11 | 17 => &medium[i % medium.len()],
+            _ => &small[i % small.len()],
+        })
+        .collect();
+    let names: Vec<_> = mix.iter().map(|text| named(text)).collect();
     Ok(BTreeMap::from([
         ("mix", Frames::new(mix, Some(EVENTS_PER_HEARTBEAT))),
+        ("names", Frames::new(&names, Some(EVENTS_PER_HEARTBEAT))),
         ("small", Frames::new(&small, None)),
         ("medium", Frames::new(&medium, None)),
         ("large", Frames::new(&large, None)),
     ]))
+}
+
+fn named(text: &str) -> String {
+    NAMES.iter().fold(text.to_owned(), |text, (plain, name)| text.replace(plain, name))
 }
 
 /// A long conversation: the participants of several bodies in one.
@@ -158,7 +191,7 @@ impl Frames {
         let heartbeat =
             json!({ "topicName": "channel.metadata", "eventBody": { "message": "WebSocket Heartbeat" } });
         let heartbeat = heartbeat.to_string();
-        let mut frames = Self { bytes: Vec::new(), ends: Vec::new(), text_bytes: 0 };
+        let mut frames = Self { bytes: Vec::new(), ends: Vec::new(), text_bytes: 0, beyond_ascii: 0 };
         for (i, text) in texts.into_iter().enumerate() {
             if events_per_heartbeat.is_some_and(|every| i % every == 0) {
                 push_frame(&mut frames.bytes, &heartbeat);
@@ -166,6 +199,7 @@ impl Frames {
             push_frame(&mut frames.bytes, text);
             frames.ends.push(frames.bytes.len());
             frames.text_bytes += text.len();
+            frames.beyond_ascii += usize::from(!text.is_ascii());
         }
         frames
     }
@@ -176,6 +210,7 @@ impl Frames {
             "events": self.ends.len(),
             "bytes": self.bytes.len(),
             "bytesPerEvent": self.text_bytes as f64 / self.ends.len() as f64,
+            "beyondAscii": self.beyond_ascii as f64 / self.ends.len() as f64,
         })
     }
 

@@ -2,7 +2,8 @@
 //! was opened last, as fast as it is read or at an exact pace. Loopback only; it ends with its standard input.
 //!
 //! The first line it prints says where it listens and what it can send. Each line it reads is an [`Order`], answered by
-//! one line. A simulator beside it grants tokens and channels; its `connectUri` names the socket of this process.
+//! one line. Simulators beside it grant tokens and channels; their `connectUri` names a socket of this process, plain or
+//! over TLS.
 
 mod frames;
 mod order;
@@ -18,24 +19,22 @@ use std::{
     thread,
 };
 
-use genesys_notifications_sim::{SimOptions, Simulator};
+use genesys_notifications_sim::{ClientOptions, SimError, SimOptions, Simulator};
 use serde_json::json;
 
 use crate::{frames::Frames, order::Order, socket::Latest, tls::Authority};
+
+const CLIENTS: usize = 1_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let secure = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let plain_url = format!("ws://{}", plain.local_addr()?);
     let secure_url = format!("wss://{}", secure.local_addr()?);
-    let simulator = Simulator::start(SimOptions {
-        advertised_streaming: Some(plain_url.clone()),
-        channels_per_client: 10_000,
-        log_limit: 10_000,
-        ..SimOptions::default()
-    })?;
+    let simulator = advertising(&plain_url)?;
+    let secured = advertising(&secure_url)?;
     let payloads = Arc::new(frames::all()?);
-    let topics: Vec<_> = frames::topics().collect();
+    let topics: Vec<_> = frames::topics().chain([frames::mark_topic()]).collect();
     let authority = Authority::new()?;
     let latest = Latest::default();
     let config = authority.server()?;
@@ -43,11 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     listen(secure, &payloads, &latest, move |stream| tls::accept(stream, &config));
     say(&json!({
         "region": { "login": simulator.urls().login, "api": simulator.urls().api },
-        "credentials": simulator.credentials(),
+        "secureRegion": { "login": secured.urls().login, "api": secured.urls().api },
+        "credentials": clients().map(|client| json!({ "clientId": client.id, "clientSecret": client.secret })).collect::<Vec<_>>(),
         "plain": plain_url,
         "secure": secure_url,
         "certificate": authority.certificate(),
         "topics": topics,
+        "mark": frames::mark_topic(),
         "payloads": payloads.iter().map(|(name, frames)| (name, frames.summary())).collect::<BTreeMap<_, _>>(),
     }))?;
     for line in io::stdin().lock().lines() {
@@ -59,6 +60,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         say(&answer)?;
     }
     Ok(())
+}
+
+/// A simulator whose channels are here.
+fn advertising(url: &str) -> Result<Simulator, SimError> {
+    Simulator::start(SimOptions {
+        advertised_streaming: Some(url.to_owned()),
+        clients: clients().collect(),
+        log_limit: 10_000,
+        ..SimOptions::default()
+    })
+}
+
+/// Channels outlive the processes that made them: each process is another client, or it would find none left.
+fn clients() -> impl Iterator<Item = ClientOptions> {
+    (0..CLIENTS).map(|number| ClientOptions {
+        id: format!("bench-{number}"),
+        secret: "loopback only".to_owned(),
+        user_id: None,
+        codes: Vec::new(),
+        refresh_tokens: Vec::new(),
+        assertions: Vec::new(),
+    })
 }
 
 /// Serves a listener on threads of its own, one per connection.

@@ -15,6 +15,9 @@ pub(crate) struct Order {
     /// The pace. Absent: as fast as they are read.
     #[serde(default)]
     pub(crate) per_second: Option<u32>,
+    /// One more event at the end, on a topic of its own: for consumers that do not get all the others.
+    #[serde(default)]
+    pub(crate) ends_with_mark: bool,
 }
 
 impl Order {

@@ -14,7 +14,10 @@ use std::{
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use crate::{frames::Frames, order::Order};
+use crate::{
+    frames::{self, Frames},
+    order::Order,
+};
 
 /// How long an idle socket waits for its peer before it looks for orders.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -108,6 +111,10 @@ fn send<S: Read + Write>(socket: &mut WebSocket<S>, frames: &Frames, order: &Ord
                 out.flush()?;
             }
         }
+    }
+    if order.ends_with_mark {
+        out.write_all(&frames::mark())?;
+        out.flush()?;
     }
     Ok(json!({ "elapsedMs": begin.elapsed().as_secs_f64() * 1_000.0, "sentAt": sent_at }))
 }

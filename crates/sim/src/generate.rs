@@ -4,9 +4,11 @@ use crate::{
     topics::{Catalogue, Kind},
 };
 
-/// Fields stop being added to nested objects once a body is this long.
+/// Once a body is this long, objects that begin have no more than an id, and lists no items.
 const SOFT_LIMIT_BYTES: usize = 6 << 10;
 const MAX_DEPTH: usize = 6;
+/// Objects of one kind come in so many forms, as states of a call do; each is half as frequent as the one before it.
+const FORMS: u32 = 6;
 
 /// A body as the topic's schema describes it; None for a topic that no template covers.
 ///
@@ -70,10 +72,13 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn object(&mut self, fields: &[(String, Kind)], depth: usize) {
+        let is_bare = depth > 0 && self.text.len() > SOFT_LIMIT_BYTES;
+        let mut form = self.form(fields);
         self.text.push('{');
         let mut first = true;
         for (name, kind) in fields {
-            if !self.includes(name, kind, depth) {
+            let is_included = if is_bare { name == "id" } else { includes(&mut form, name, kind, depth) };
+            if !is_included {
                 continue;
             }
             if !std::mem::take(&mut first) {
@@ -86,25 +91,11 @@ impl Writer<'_> {
         self.text.push('}');
     }
 
-    fn includes(&mut self, name: &str, kind: &Kind, depth: usize) -> bool {
-        let nested =
-            matches!(kind, Kind::Schema(_) | Kind::Array(_) | Kind::Map(_) | Kind::Object(_) | Kind::Any);
-        if depth == 0 || name == "id" {
-            return !(nested && depth >= MAX_DEPTH);
-        }
-        if self.text.len() > SOFT_LIMIT_BYTES || (nested && depth >= MAX_DEPTH) {
-            return false;
-        }
-        // What the real bodies leave out is unknown; nested parts thin out so that sizes stay near reported ones.
-        let chance = match (depth, nested) {
-            (1, false) => 0.9,
-            (1, true) => 0.55,
-            (2, false) => 0.7,
-            (2, true) => 0.4,
-            (_, false) => 0.6,
-            (_, true) => 0.25,
-        };
-        self.rng.chance(chance)
+    /// What decides which members are there: the same for all objects of a kind in the same form.
+    fn form(&mut self, fields: &[(String, Kind)]) -> Rng {
+        let form = self.rng.next().trailing_zeros().min(FORMS - 1);
+        // Kinds with equally many members share their decisions, which harms nobody.
+        Rng::seeded(fields.len() as u64 ^ (u64::from(form) << 32))
     }
 
     fn value(&mut self, kind: &Kind, name: &str, depth: usize) {
@@ -255,6 +246,27 @@ impl Writer<'_> {
             _ => self.rng.below(1_000),
         }
     }
+}
+
+fn includes(form: &mut Rng, name: &str, kind: &Kind, depth: usize) -> bool {
+    let nested =
+        matches!(kind, Kind::Schema(_) | Kind::Array(_) | Kind::Map(_) | Kind::Object(_) | Kind::Any);
+    if nested && depth >= MAX_DEPTH {
+        return false;
+    }
+    if depth == 0 || name == "id" {
+        return true;
+    }
+    // What the real bodies leave out is unknown; nested parts thin out so that sizes stay near reported ones.
+    let chance = match (depth, nested) {
+        (1, false) => 0.9,
+        (1, true) => 0.55,
+        (2, false) => 0.7,
+        (2, true) => 0.4,
+        (_, false) => 0.6,
+        (_, true) => 0.25,
+    };
+    form.chance(chance)
 }
 
 /// Ids in topics are free text: what JSON would want escaped is left out.
