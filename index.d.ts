@@ -102,8 +102,13 @@ export class NotificationClient implements AsyncDisposable {
    */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<NotificationEvent>
 
-  /** The events in arrays that are never empty. Otherwise like `events()`. */
-  batches(options?: BatchOptions): AsyncIterableIterator<NotificationEvent[]>
+  /**
+   * The events in arrays that are never empty; with `raw` as JSON lines in one buffer, parsed by nobody on the way.
+   * Otherwise like `events()`.
+   */
+  batches(options: BatchOptions & { raw: true }): AsyncIterableIterator<RawBatch>
+  batches(options?: BatchOptions & { raw?: false }): AsyncIterableIterator<NotificationEvent[]>
+  batches(options?: BatchOptions): AsyncIterableIterator<NotificationEvent[] | RawBatch>
 
   /**
    * With `manualAck`: acknowledges this event and all before it. What is not acknowledged is delivered again, marked
@@ -262,7 +267,10 @@ export class NotificationEvent {
   /** As sent: `'2'` at present. */
   readonly version?: string
   readonly metadata?: { CorrelationId?: string; [name: string]: unknown }
-  /** The frame as JSON text. Characters beyond Latin-1 are written as `\u` escapes; nothing else is changed. */
+  /**
+   * The frame as JSON text. Characters beyond Latin-1 are written as `\u` escapes, line breaks between tokens as spaces;
+   * nothing else is changed.
+   */
   readonly raw: string
   /**
    * Counts the events of this client, from 1. With a journal it counts those of the journal: it strictly rises from one
@@ -430,7 +438,22 @@ export interface BatchOptions {
   maxEvents?: number
   /** How long a batch may wait for more after its first event. Default 0: what is there at once. 0 to 60,000. */
   maxWaitMs?: number
+  /** Whether a batch is one buffer of JSON lines instead of an array of events. Default false. */
+  raw?: boolean
   signal?: AbortSignal
+}
+
+/**
+ * Frames as JSON lines in UTF-8: as sent, but for line breaks between tokens, which are spaces, and characters beyond
+ * Latin-1, which are `\u` escapes. The last line ends with a line feed, too.
+ */
+export type RawBatch = Buffer & {
+  /** Where each line begins, in bytes. */
+  readonly offsets: Uint32Array
+  /** Sequence of the event in the first line; see `NotificationEvent.sequence`. */
+  readonly firstSequence: number
+  /** Sequence of the event in the last line: what `ack()` is to be given once all of them are stored. */
+  readonly lastSequence: number
 }
 
 /** Why a token is asked for. */

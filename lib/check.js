@@ -61,6 +61,13 @@ function number({ min, max, integer = true, fallback }) {
   }
 }
 
+/** Absent means false. */
+function flag(value, path) {
+  if (value === undefined) return false
+  if (typeof value !== 'boolean') throw wrong(path, `must be true or false, not ${show(value)}`)
+  return value
+}
+
 /** A function that reads one of some words. */
 function choice({ of, fallback }) {
   return (value, path) => {
@@ -123,6 +130,7 @@ function abortSignal(value, path) {
 module.exports = {
   abortSignal,
   choice,
+  flag,
   group,
   isObject,
   join,

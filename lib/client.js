@@ -5,7 +5,7 @@ const { inspect } = require('node:util')
 
 const { Acknowledger, refuseAck } = require('./ack')
 const { BackfillRunner } = require('./backfill')
-const { abortSignal, group, number, planned } = require('./check')
+const { abortSignal, flag, group, number, planned } = require('./check')
 const { bell, native, remains } = require('./border')
 const { Deferred, abortable, quiet } = require('./deferred')
 const { emitEach, emitError, rethrow } = require('./emit')
@@ -32,7 +32,7 @@ const readClose = group({ drainMs: number({ min: 0, max: 3_600_000, fallback: 0 
 const readBatches = group({
   maxEvents: number({ min: 1, max: 100_000, fallback: 256 }),
   maxWaitMs: number({ min: 0, max: 60_000, fallback: 0 }),
-  raw: planned,
+  raw: flag,
   signal: abortSignal,
 })
 
@@ -318,9 +318,10 @@ class NotificationClient extends EventEmitter {
   }
 
   #face() {
+    const eventFailed = (cause) => this.#listenerFailed('event', cause)
     return {
       controls: (list) => this.#controls(list),
-      emit: (event) => this.#emit('event', event),
+      emit: (event) => emitEach(this, 'event', event, eventFailed),
       isListening: () => this.listenerCount('event') > 0,
       rested: () => this.#rested(),
     }

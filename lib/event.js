@@ -2,101 +2,104 @@
 
 const { inspect } = require('node:util')
 
-/** Numbers per row of a batch; see `Batch` in crates/client. */
-const COLUMNS = 12
+const { COLUMNS } = require('./slice')
 
-/** The last column: two bits of origin, then whether it was handed out before. */
+/** Two bits of origin, then whether it was handed out before. */
 const ORIGINS = ['live', 'backfill', 'replay']
 const ORIGIN_BITS = 3
 const REDELIVERED = 4
 
+const UNREAD = Symbol('unread')
+
 /**
- * One notification. The members are getters over the text as it arrived; a body is parsed when it is first read.
+ * One notification. Everything is read from its slice when it is asked for; a body is parsed once.
  *
- * An event keeps the batch it came in (at most 64 KB, or itself if larger) alive for as long as it is kept.
+ * An event keeps the slice it came in (at most 64 KB of text, or its own if that is larger) alive for as long as it is kept.
  */
 class NotificationEvent {
-  #text
-  #names
-  #start
-  #end
-  #bodyStart
-  #bodyEnd
-  #metadataStart
-  #metadataEnd
-  #topicName
-  #channelId
-  #version
-  #sequence
-  #receivedAt
-  #flags
-  #body
-  #parsed = false
+  #slice
+  #at
+  #body = UNREAD
 
-  constructor(text, rows, at, names) {
-    this.#text = text
-    this.#names = names
-    this.#topicName = names[rows[at]]
-    this.#channelId = names[rows[at + 1]]
-    this.#version = rows[at + 2] < 0 ? undefined : names[rows[at + 2]]
-    this.#start = rows[at + 3]
-    this.#end = rows[at + 3] + rows[at + 4]
-    this.#bodyStart = rows[at + 5]
-    this.#bodyEnd = rows[at + 5] + rows[at + 6]
-    this.#metadataStart = rows[at + 7]
-    this.#metadataEnd = rows[at + 7] + rows[at + 8]
-    this.#sequence = rows[at + 9]
-    this.#receivedAt = rows[at + 10]
-    this.#flags = rows[at + 11]
+  constructor(slice, at) {
+    this.#slice = slice
+    this.#at = at
   }
 
-  /** Whether the value is an event, and made with these names: each client and each replay has its own. */
+  /** Whether the value is an event, and made with these names. */
   static isMadeWith(names, value) {
-    return typeof value === 'object' && value !== null && #names in value && value.#names === names
+    return typeof value === 'object' && value !== null && #slice in value && value.#slice.names === names
+  }
+
+  /** Bytes of JSON lines, one for each of the events, and where each begins. */
+  static lines(events) {
+    const offsets = new Uint32Array(events.length)
+    const parts = []
+    let length = 0
+    for (let i = 0; i < events.length;) {
+      const { slice, from, to, next } = NotificationEvent.#run(events, i)
+      const lines = slice.lines(from, to)
+      slice.offsets(from, to, lines, length, offsets.subarray(i, next))
+      parts.push(lines)
+      length += lines.length
+      i = next
+    }
+    return { bytes: parts.length === 1 ? parts[0] : Buffer.concat(parts, length), offsets }
+  }
+
+  /** From an event on, those that lie one behind the other in one slice. */
+  static #run(events, first) {
+    const slice = events[first].#slice
+    let next = first + 1
+    while (
+      next < events.length &&
+      events[next].#slice === slice &&
+      events[next].#at === events[next - 1].#at + COLUMNS
+    ) {
+      next++
+    }
+    return { slice, from: events[first].#at, to: events[next - 1].#at, next }
   }
 
   get topicName() {
-    return this.#topicName
+    return this.#slice.topicName(this.#at)
   }
 
   get eventBody() {
-    if (!this.#parsed) {
-      this.#body = this.#bodyStart < 0 ? undefined : JSON.parse(this.#text.slice(this.#bodyStart, this.#bodyEnd))
-      this.#parsed = true
-    }
+    if (this.#body === UNREAD) this.#body = this.#slice.body(this.#at)
     return this.#body
   }
 
   get version() {
-    return this.#version
+    return this.#slice.version(this.#at)
   }
 
   get metadata() {
-    return this.#metadataStart < 0 ? undefined : JSON.parse(this.#text.slice(this.#metadataStart, this.#metadataEnd))
+    return this.#slice.metadata(this.#at)
   }
 
   get raw() {
-    return this.#text.slice(this.#start, this.#end)
+    return this.#slice.raw(this.#at)
   }
 
   get sequence() {
-    return this.#sequence
+    return this.#slice.sequence(this.#at)
   }
 
   get receivedAt() {
-    return this.#receivedAt
+    return this.#slice.receivedAt(this.#at)
   }
 
   get origin() {
-    return ORIGINS[this.#flags & ORIGIN_BITS]
+    return ORIGINS[this.#slice.flags(this.#at) & ORIGIN_BITS]
   }
 
   get redelivered() {
-    return (this.#flags & REDELIVERED) === 0 ? undefined : true
+    return (this.#slice.flags(this.#at) & REDELIVERED) === 0 ? undefined : true
   }
 
   get channelId() {
-    return this.#channelId
+    return this.#slice.channelId(this.#at)
   }
 
   /** Everything but `raw`, which repeats it, and `channelId`, which is enough to open the channel. */
@@ -114,4 +117,4 @@ class NotificationEvent {
   }
 }
 
-module.exports = { NotificationEvent, COLUMNS }
+module.exports = { NotificationEvent }

@@ -10,10 +10,17 @@ class Latency {
   #current = new Uint32Array(BUCKETS)
   #previous = new Uint32Array(BUCKETS)
   #since = 0
+  /** Most events of one slice are equally old. */
+  #ms = 0
+  #bucket = 0
 
   record(ms, now) {
     if (now - this.#since >= WINDOW_MS) this.#turn(now)
-    this.#current[bucket(ms)]++
+    if (ms !== this.#ms) {
+      this.#ms = ms
+      this.#bucket = bucket(ms)
+    }
+    this.#current[this.#bucket]++
   }
 
   #turn(now) {

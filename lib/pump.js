@@ -2,14 +2,9 @@
 
 const { performance } = require('node:perf_hooks')
 
-const { NotificationEvent, COLUMNS } = require('./event')
+const { Inlet } = require('./inlet')
 const { Latency } = require('./latency')
 
-/** One slice of the native queue. A single larger event still comes whole. */
-const SLICE_EVENTS = 64
-const SLICE_BYTES = 65_536
-/** `rows` begins with the number of events, then the number of names announced so far. */
-const HEADER = 2
 /** How many events are handed over between two looks at the clock, as long as listeners are quick. */
 const STRIDE = 8
 
@@ -30,13 +25,10 @@ class Pump {
   #face
   #maxTurnMs
   #acks
-  #rows = new Float64Array(HEADER + SLICE_EVENTS * COLUMNS)
-  #names = []
+  #inlet
   #streams = new Set()
   /** Events that were taken and then left by their only reader. */
   #returned = []
-  #text = null
-  #next = 0
   #scheduled
   #running = false
   #afterTurn
@@ -50,6 +42,7 @@ class Pump {
 
   constructor(native, face, maxTurnMs, acks) {
     this.#native = native
+    this.#inlet = new Inlet(native)
     this.#face = face
     this.#maxTurnMs = maxTurnMs
     this.#acks = acks
@@ -57,7 +50,7 @@ class Pump {
 
   /** What its events are made with. */
   get names() {
-    return this.#names
+    return this.#inlet.names
   }
 
   /** The bell. */
@@ -105,12 +98,12 @@ class Pump {
 
   /** Whether everything the native queue held was handed over, when it was last asked. */
   get isEmpty() {
-    return this.#empty && this.#text === null && this.#returned.length === 0
+    return this.#empty && this.waiting === 0
   }
 
   /** Events that were taken from the native queue and wait here. */
   get waiting() {
-    return this.#returned.length + (this.#text === null ? 0 : this.#rows[0] - this.#next)
+    return this.#returned.length + this.#inlet.waiting
   }
 
   /** From now on only controls are taken. */
@@ -173,30 +166,21 @@ class Pump {
 
   /** Whether there is nothing left to do for now. */
   #work(begin) {
+    const inlet = this.#inlet
     for (;;) {
       const before = this.delivered
-      const hasTaken = this.#take()
-      // Asked after the events were taken: a gap must be heard of before the first event after it.
-      const hasHeard = this.#hear()
-      // The native side hands out nothing while a control waits: only silence of both means that nothing is left.
-      this.#empty = !hasTaken && !hasHeard && this.#mayTake()
+      const mayTake = inlet.waiting === 0 && this.#mayTake()
+      const hasTaken = mayTake && inlet.take()
+      // The native side hands out nothing while a control waits: a gap is heard of before the first event after it.
+      const hasHeard = (!mayTake || inlet.hasControls) && this.#hear()
       const isLate = this.#hand(begin)
       this.#acks?.settle(this.#streams)
       for (const stream of this.#streams) stream.settle()
       if (this.#stopped) return true
+      this.#empty = mayTake && !hasHeard && !inlet.hasMore && !inlet.hasControls
       if (isLate) return false
-      if (!hasTaken && !hasHeard && this.delivered === before) return true
+      if (!hasHeard && (this.#empty ? this.waiting === 0 : !hasTaken && this.delivered === before)) return true
     }
-  }
-
-  #take() {
-    if (this.#text !== null || !this.#mayTake()) return false
-    const text = this.#native.drain(this.#rows, SLICE_EVENTS, SLICE_BYTES)
-    if (text === null) return false
-    if (this.#rows[1] > this.#names.length) this.#names.push(...this.#native.takeNames())
-    this.#text = text
-    this.#next = 0
-    return true
   }
 
   /** Somebody is there, and no iterator lags behind. */
@@ -221,12 +205,12 @@ class Pump {
     while (!this.#stopped && !this.#holding) {
       const event = this.#shift()
       if (event === undefined) return false
-      if (event.sequence > this.#limit) {
+      if (this.#limit !== Infinity && event.sequence > this.#limit) {
         this.#isPastLimit = true
         this.#returned.unshift(event)
         return false
       }
-      for (const stream of this.#streams) stream.push(event)
+      if (this.#streams.size > 0) for (const stream of this.#streams) stream.push(event)
       const isHeard = this.#face.emit(event)
       if (!isHeard && this.#streams.size === 0) {
         this.#returned.unshift(event)
@@ -246,12 +230,7 @@ class Pump {
   }
 
   #shift() {
-    if (this.#returned.length > 0) return this.#returned.shift()
-    if (this.#text === null) return undefined
-    const at = HEADER + this.#next * COLUMNS
-    const event = new NotificationEvent(this.#text, this.#rows, at, this.#names)
-    if (++this.#next === this.#rows[0]) this.#text = null
-    return event
+    return this.#returned.length > 0 ? this.#returned.shift() : this.#inlet.shift()
   }
 }
 

@@ -3,8 +3,9 @@
 const { native } = require('./border')
 const { group, show, wrong } = require('./check')
 const { JournalError, describe } = require('./errors')
-const { COLUMNS, NotificationEvent } = require('./event')
+const { NotificationEvent } = require('./event')
 const { NativeReplay } = require('./native')
+const { COLUMNS, Slice } = require('./slice')
 
 /** One page. A single larger event still comes whole. */
 const PAGE_EVENTS = 256
@@ -52,9 +53,8 @@ async function* eventsOf(path, { from, to }) {
     for (;;) {
       const page = await read(reader)
       names.push(...page.names)
-      for (let at = 0; at < page.rows.length; at += COLUMNS) {
-        yield new NotificationEvent(page.text, page.rows, at, names)
-      }
+      const slice = new Slice(page.text, page.isAscii, page.rows, names)
+      for (let at = 0; at < page.rows.length; at += COLUMNS) yield new NotificationEvent(slice, at)
       if (page.isLast) return
     }
   } finally {

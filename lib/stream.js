@@ -1,5 +1,7 @@
 'use strict'
 
+const { NotificationEvent } = require('./event')
+
 /** Events that wait in one iterator before the native queue is left to fill. */
 const ROOM = 256
 
@@ -156,17 +158,20 @@ class EventStream {
   }
 }
 
-/** The same in arrays: up to `maxEvents`, no longer than `maxWaitMs` after the first. */
+/** The same in arrays, or buffers if `raw`: up to `maxEvents`, no longer than `maxWaitMs` after the first. */
 class BatchStream extends EventStream {
   #maxEvents
   #maxWaitMs
   #timer
   #due = false
 
-  constructor(source, { maxEvents, maxWaitMs, signal }) {
+  #raw
+
+  constructor(source, { maxEvents, maxWaitMs, raw, signal }) {
     super(source, signal)
     this.#maxEvents = maxEvents
     this.#maxWaitMs = maxWaitMs
+    this.#raw = raw
   }
 
   get room() {
@@ -188,7 +193,7 @@ class BatchStream extends EventStream {
     const batch = []
     while (batch.length < this.#maxEvents && this.length > 0) batch.push(this.shift())
     if (this.length > 0) this.#wait()
-    return batch
+    return this.#raw ? rawBatch(batch) : batch
   }
 
   #wait() {
@@ -205,6 +210,13 @@ class BatchStream extends EventStream {
     clearTimeout(this.#timer)
     super.end(error)
   }
+}
+
+/** The events as one buffer of JSON lines, which says where each begins and what they count. */
+function rawBatch(events) {
+  const { bytes, offsets } = NotificationEvent.lines(events)
+  const members = { offsets, firstSequence: events[0].sequence, lastSequence: events[events.length - 1].sequence }
+  return Object.assign(bytes, members)
 }
 
 module.exports = { EventStream, BatchStream }

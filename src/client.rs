@@ -2,16 +2,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use genesys_notifications_client::{Backfilled, Batch, Client, Options, ProvidedToken, TopicChange};
-use napi::bindgen_prelude::{Float64ArraySlice, Function};
+use genesys_notifications_client::{
+    Backfilled, Batch, Client, Options, ProvidedToken, ROW_WIDTH, TopicChange,
+};
+use napi::bindgen_prelude::{BufferSlice, Either, Function, Int32ArraySlice};
 use napi::{Env, JsString};
 use napi_derive::napi;
 
 use crate::bell::JsBell;
 use crate::error::{Result, internal, invalid, json};
 
-/// Numbers before the first row: how many events follow, and how many names were announced so far.
-const HEADER: usize = 2;
+/// What crosses of a batch: a copy, or beyond [`COPIED_BYTES`] the memory itself.
+type Text<'env> = Either<JsString<'env>, BufferSlice<'env>>;
+
+/// Up to here a copy costs less than an external buffer and its finalizer; V8 gives strings of 128 KiB pages of their own.
+const COPIED_BYTES: usize = 64 << 10;
 
 /// One client. Every method returns at once. It ends with its last reference: a client that was forgotten keeps no socket
 /// open.
@@ -166,30 +171,47 @@ impl NativeClient {
         if controls.is_empty() { Ok(None) } else { json(&controls).map(Some) }
     }
 
-    /// Takes events: writes the header and their rows, and returns the text that the rows point into; null if there are none.
-    #[napi(catch_unwind)]
+    /// Takes events: writes one row of header at `rows[at]`, theirs behind it, and returns the text that they point into; null
+    /// if there are none.
+    ///
+    /// The header: events that follow, names announced so far, whether there are more events, whether there are controls to
+    /// be taken first, whether the text is ASCII.
+    #[napi(catch_unwind, ts_return_type = "string | Buffer | null")]
     pub fn drain<'env>(
         &self,
         env: &'env Env,
-        mut rows: Float64ArraySlice<'_>,
+        mut rows: Int32ArraySlice<'_>,
+        at: u32,
         max_events: u32,
         max_bytes: u32,
-    ) -> Result<Option<JsString<'env>>> {
+    ) -> Result<Option<Text<'env>>> {
         let mut hand = self.hand.borrow_mut();
         let Hand { batch, announced, names } = &mut *hand;
-        self.client()?.drain(batch, max_events as usize, max_bytes as usize);
+        let remains = self.client()?.drain(batch, max_events as usize, max_bytes as usize);
         *announced += batch.names.len();
         names.append(&mut batch.names);
-        if batch.is_empty() {
-            return Ok(None);
-        }
+        let header = [
+            batch.len() as i32,
+            *announced as i32,
+            i32::from(remains.events),
+            i32::from(remains.controls),
+            i32::from(batch.is_ascii),
+        ];
         #[allow(unsafe_code, reason = "the only way to write into an array of JavaScript's")]
         // SAFETY: JavaScript does not run before this returns, and no other slice of the array exists.
         let rows = unsafe { rows.as_mut() };
-        rows[0] = batch.len() as f64;
-        rows[1] = *announced as f64;
-        rows[HEADER..HEADER + batch.rows.len()].copy_from_slice(&batch.rows);
-        env.create_string_latin1(&batch.text).map(Some).map_err(internal)
+        let end = at as usize + ROW_WIDTH + batch.rows.len();
+        let rows = rows.get_mut(at as usize..end).ok_or_else(|| internal("too few rows"))?;
+        rows[..header.len()].copy_from_slice(&header);
+        rows[ROW_WIDTH..].copy_from_slice(&batch.rows);
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        if batch.text.len() <= COPIED_BYTES {
+            return env.create_string_latin1(&batch.text).map(Either::A).map(Some).map_err(internal);
+        }
+        let text = std::mem::take(&mut batch.text);
+        BufferSlice::from_data(env, text).map(Either::B).map(Some).map_err(internal)
     }
 
     /// Names announced since the last call, in the order of their numbers.

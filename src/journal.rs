@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use genesys_notifications_client::{Batch, Replay, ReplayBound, report};
-use napi::bindgen_prelude::{AsyncTask, Float64Array};
+use napi::bindgen_prelude::{AsyncTask, Int32Array};
 use napi::{Env, Status, Task};
 use napi_derive::napi;
 
@@ -67,8 +67,10 @@ struct Walk {
 pub struct NativePage {
     /// Frames back to back.
     pub text: String,
+    /// Whether that is ASCII.
+    pub is_ascii: bool,
     /// Rows as in a batch of a client, without header.
-    pub rows: Float64Array,
+    pub rows: Int32Array,
     /// New names.
     pub names: Vec<String>,
     /// Nothing follows.
@@ -99,10 +101,10 @@ impl Task for ReadPage {
     }
 
     fn resolve(&mut self, _: Env, (batch, is_last): Self::Output) -> napi::Result<Self::JsValue> {
-        let Batch { text, rows, names } = batch;
+        let Batch { text, is_ascii, rows, names } = batch;
         // One byte is one character.
         let text = text.into_iter().map(char::from).collect();
-        Ok(NativePage { text, rows: rows.into(), names, is_last })
+        Ok(NativePage { text, is_ascii, rows: rows.into(), names, is_last })
     }
 }
 

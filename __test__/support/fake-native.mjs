@@ -1,4 +1,4 @@
-import { COLUMNS } from '../../lib/event.js'
+import { COLUMNS } from '../../lib/slice.js'
 
 /** A native client that hands out what a test puts in, in slices of at most `slice` events. */
 export class FakeNative {
@@ -28,21 +28,26 @@ export class FakeNative {
     return JSON.stringify(this.controls.splice(0))
   }
 
-  drain(rows, maxEvents) {
+  drain(rows, at, maxEvents) {
     this.drains++
-    if (this.controls.length > 0 || this.#events.length === 0) return null
+    const header = (count) => rows.set([count, this.#names.length, isMore(), Number(this.controls.length > 0), 1], at)
+    const isMore = () => Number(this.#events.length > 0 && this.controls.length === 0)
+    if (this.controls.length > 0 || this.#events.length === 0) {
+      header(0)
+      return null
+    }
     const events = this.#events.splice(0, Math.min(maxEvents, this.slice))
     let text = ''
     for (const [i, { topic, body, sequence, flags }] of events.entries()) {
       const bodyText = JSON.stringify(body)
       const start = text.length
       const prefix = `{"topicName":"${topic}","eventBody":`
-      text += `${prefix}${bodyText}}`
-      const row = [this.#name(topic), this.#name('channel'), -1, start, text.length - start, start + prefix.length]
-      rows.set([...row, bodyText.length, -1, -1, sequence, Date.now(), flags], 2 + i * COLUMNS)
+      text += `${prefix}${bodyText}}\n`
+      const head = [this.#name(topic), this.#name('channel'), -1, flags]
+      const spans = [start, text.length - start - 1, start + prefix.length, bodyText.length, -1, -1]
+      rows.set([...head, ...spans, ...halves(sequence), ...halves(Date.now())], at + (i + 1) * COLUMNS)
     }
-    rows[0] = events.length
-    rows[1] = this.#names.length
+    header(events.length)
     return text
   }
 
@@ -58,4 +63,8 @@ export class FakeNative {
     if (!this.#names.includes(name)) this.#names.push(name)
     return this.#names.indexOf(name)
   }
+}
+
+function halves(number) {
+  return [Math.floor(number / 2 ** 32), number | 0]
 }

@@ -14,7 +14,7 @@ use crate::backfill::{self, Backfill};
 use crate::batch::Batch;
 use crate::chronicle::Chronicle;
 use crate::control::Control;
-use crate::delivery::{Bell, Delivery};
+use crate::delivery::{Bell, Delivery, Remains};
 use crate::effects::Services;
 use crate::environment::Environment;
 use crate::http;
@@ -30,7 +30,7 @@ use crate::tls;
 /// A client of the notification service.
 ///
 /// Every method may be called from any thread and returns at once; none blocks on the network. What happens is told by
-/// the bell: ring, then [`Client::take_controls`], then [`Client::drain`] until it returns `false`.
+/// the bell: ring, then [`Client::take_controls`], then [`Client::drain`] until nothing remains.
 ///
 /// Dropping it ends everything at once, without goodbye to the service, and the bell rings no more.
 pub struct Client {
@@ -192,10 +192,10 @@ impl Client {
     }
 
     /// Moves events into `batch`, whose former content is forgotten: at least one if there is one, then as many as the
-    /// two limits allow. Returns whether there are more.
+    /// two limits allow and lie together. Returns what else there is.
     ///
-    /// While a control waits it hands out nothing and returns `false`; the bell has rung, or will, for both.
-    pub fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> bool {
+    /// While a control waits it hands out nothing; the bell has rung, or will, for both.
+    pub fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> Remains {
         if self.shared.delivery.has_drops() {
             // A gap is told before the first event after it.
             self.shared.turn(|turn| turn.report_drops());
@@ -205,7 +205,7 @@ impl Client {
             self.shared.turn(|turn| turn.hear_journal());
         }
         let was_full = self.shared.delivery.is_full();
-        let more = self.shared.delivery.drain(batch, max_events, max_bytes);
+        let remains = self.shared.delivery.drain(batch, max_events, max_bytes);
         if let Some(kept) = kept
             && was_full
             && !self.shared.delivery.is_full()
@@ -213,7 +213,7 @@ impl Client {
             kept.journal.wake();
         }
         self.shared.delivery.ring_if_due();
-        more
+        remains
     }
 
     /// Takes everything the caller is to be told or asked, in order.

@@ -28,6 +28,15 @@ pub trait Bell: Send + Sync {
     fn ring(&self);
 }
 
+/// What waits after a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Draining again brings events, or shows controls.
+    pub events: bool,
+    /// Controls are to be taken first.
+    pub controls: bool,
+}
+
 /// The queues of one client.
 pub(crate) struct Delivery {
     state: Mutex<State>,
@@ -221,8 +230,8 @@ impl Delivery {
         std::mem::take(&mut state.controls)
     }
 
-    /// Returns whether there are more events to be had at once.
-    pub(crate) fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> bool {
+    /// Fills the batch, and says what else there is to be had at once.
+    pub(crate) fn drain(&self, batch: &mut Batch, max_events: usize, max_bytes: usize) -> Remains {
         batch.clear();
         let mut state = self.state();
         if state.release_fences() && !state.controls_rung {
@@ -231,7 +240,7 @@ impl Delivery {
         }
         if !state.controls.is_empty() || state.news > 0 {
             state.held_back = true;
-            return false;
+            return Remains { events: false, controls: !state.controls.is_empty() };
         }
         state.queue.drain(batch, max_events, max_bytes);
         let more = !state.queue.is_empty() || state.fence_is_due();
@@ -247,7 +256,7 @@ impl Delivery {
         if resumed {
             self.room.notify_waiters();
         }
-        more
+        Remains { events: more, controls: false }
     }
 
     /// Whether sockets must not be read for now.

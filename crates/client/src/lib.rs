@@ -6,6 +6,7 @@
 mod backfill;
 mod batch;
 mod chronicle;
+mod chunk;
 mod client;
 mod clock;
 mod closing;
@@ -35,11 +36,11 @@ mod stats;
 mod timer;
 mod tls;
 
-pub use batch::{Batch, ROW_WIDTH};
+pub use batch::{Batch, Flags, ROW_WIDTH, Row};
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
 pub use control::Control;
-pub use delivery::Bell;
+pub use delivery::{Bell, Remains};
 pub use environment::Environment;
 pub use genesys_notifications_journal::{Report, Stats as JournalStats};
 pub use genesys_notifications_proto::{

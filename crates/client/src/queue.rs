@@ -1,24 +1,18 @@
 //! The event queue: bounded by events and bytes, and exact about what it drops.
 //!
-//! Events lie back to back in chunks, copied once out of the socket's read buffer. A chunk takes 64 events or 64 KiB;
-//! a bigger event gets one of its own.
+//! Events lie back to back in chunks, copied once out of the socket's read buffer.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::mem::size_of;
 
 use genesys_notifications_journal::Stored;
-use genesys_notifications_proto::{Frame, TopicId, one_byte};
+use genesys_notifications_proto::{Frame, TopicId};
 
-use crate::batch::{Batch, Flags, ROW_WIDTH, Row, Span};
-
+use crate::batch::{Batch, Flags, ROW_WIDTH, Row};
+use crate::chunk::Chunk;
 use crate::options::{OnFull, QueueOptions};
 
-/// Limits of one chunk; beyond about 64 KiB an external buffer beats a copied string, below it is the other way round.
-const CHUNK_EVENTS: usize = 64;
-const CHUNK_BYTES: usize = 64 << 10;
-
-/// What an event costs beside its text.
-const ROW_BYTES: usize = size_of::<Row>();
+/// What an event costs beside its text: its row and the line feed behind it.
+const ROW_BYTES: usize = ROW_WIDTH * size_of::<i32>() + 1;
 
 /// The service sends one version; a peer that invents them must not fill the table of names.
 const VERSIONS: usize = 64;
@@ -99,16 +93,8 @@ pub(crate) struct EventQueue {
     /// Set when the queue fills under `Pause`, cleared at half.
     full: bool,
     names: Names,
-    /// Memory of a chunk that went, for the next one.
-    spare: Vec<u8>,
-}
-
-#[derive(Debug, Default)]
-struct Chunk {
-    text: Vec<u8>,
-    rows: Vec<(Row, Option<TopicId>)>,
-    /// Rows before this one are gone.
-    first: usize,
+    /// One that went, for its memory.
+    spare: Option<Chunk>,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +102,8 @@ struct Names {
     all: Vec<String>,
     announced: usize,
     topics: Vec<Option<u32>>,
+    /// The other way round.
+    ids: HashMap<usize, TopicId>,
     named: HashMap<String, u32>,
     versions: HashMap<String, u32>,
 }
@@ -131,7 +119,7 @@ impl EventQueue {
             drops: None,
             full: false,
             names: Names::default(),
-            spare: Vec::new(),
+            spare: None,
         }
     }
 
@@ -160,31 +148,19 @@ impl EventQueue {
         }
     }
 
-    /// Moves events into an empty batch: at least one if there is one, then as many as the limits allow.
+    /// Moves events into an empty batch: at least one if there is one, then as many as the limits allow and lie in one chunk.
     pub(crate) fn drain(&mut self, batch: &mut Batch, max_events: usize, max_bytes: usize) {
-        let mut room = max_events.max(1);
-        while room > 0
-            && let Some(chunk) = self.chunks.front_mut()
-        {
-            let wanted =
-                chunk.events_within(room, max_bytes.saturating_sub(batch.text.len()), batch.is_empty());
-            if wanted == 0 {
-                break;
-            }
-            let (bytes, last) = chunk.move_into(batch, wanted);
-            self.handed = last;
-            if chunk.first == chunk.rows.len() {
-                self.remove_front();
-            }
-            room -= wanted;
-            self.counts.events -= wanted;
-            self.counts.bytes -= bytes + wanted * ROW_BYTES;
-            self.counts.delivered += wanted as u64;
+        let Some(chunk) = self.chunks.front_mut() else { return };
+        let taken = chunk.take(batch, max_events, max_bytes);
+        self.handed = taken.last_sequence;
+        if chunk.is_empty() {
+            self.remove_front();
         }
-        if !batch.is_empty() {
-            batch.names.extend_from_slice(&self.names.all[self.names.announced..]);
-            self.names.announced = self.names.all.len();
-        }
+        self.counts.events -= taken.events;
+        self.counts.bytes -= taken.bytes + taken.events * ROW_BYTES;
+        self.counts.delivered += taken.events as u64;
+        batch.names.extend_from_slice(&self.names.all[self.names.announced..]);
+        self.names.announced = self.names.all.len();
         if self.full && !self.is_over(2) {
             self.full = false;
         }
@@ -263,45 +239,40 @@ impl EventQueue {
         };
         let version = event.version.and_then(|version| self.names.version(version));
         if self.chunks.back().is_none_or(|chunk| !chunk.takes(event.text.len())) {
-            self.chunks.push_back(Chunk { text: std::mem::take(&mut self.spare), ..Chunk::default() });
+            self.chunks.push_back(self.spare.take().unwrap_or_else(Chunk::new));
         }
         let chunk = self.chunks.back_mut().expect("one was just pushed if there was none");
-        let [text, body, metadata] = chunk.copy(event);
+        let [text, body, metadata] = chunk.copy(event.text, [Some(event.body), event.metadata]);
         let row = Row {
-            topic,
-            channel: event.channel,
-            version,
-            text: text.unwrap_or(Span { start: 0, length: 0 }),
+            topic: topic as usize,
+            channel: event.channel as usize,
+            version: version.map(|version| version as usize),
+            flags: event.flags,
+            text: text.unwrap_or_default(),
             body,
             metadata,
             sequence: self.sequence,
             received_at: event.received_at,
-            flags: event.flags,
         };
-        chunk.rows.push((row, event.topic));
+        chunk.add(&row);
         self.counts.events += 1;
-        self.counts.bytes += row.text.length as usize + ROW_BYTES;
+        self.counts.bytes += row.text.len() + ROW_BYTES;
     }
 
     fn drop_oldest(&mut self) {
-        let Some(chunk) = self.chunks.front_mut() else { return };
-        let (row, topic) = chunk.rows[chunk.first];
-        chunk.first += 1;
-        if chunk.first == chunk.rows.len() {
+        let Some(row) = self.chunks.front_mut().and_then(Chunk::drop_first) else { return };
+        if self.chunks.front().is_some_and(Chunk::is_empty) {
             self.remove_front();
         }
         self.counts.events -= 1;
-        self.counts.bytes -= row.text.length as usize + ROW_BYTES;
+        self.counts.bytes -= row.text.len() + ROW_BYTES;
         self.counts.dropped += 1;
-        self.record_drop(topic, row.received_at);
+        self.record_drop(self.names.id(row.topic), row.received_at);
     }
 
     fn remove_front(&mut self) {
-        if let Some(chunk) = self.chunks.pop_front()
-            && chunk.text.capacity() <= 2 * CHUNK_BYTES
-        {
-            self.spare = chunk.text;
-            self.spare.clear();
+        if let Some(emptied) = self.chunks.pop_front().and_then(Chunk::emptied) {
+            self.spare = Some(emptied);
         }
     }
 
@@ -314,76 +285,6 @@ impl EventQueue {
         drops.topics.extend(topic);
         drops.from = drops.from.min(received_at);
         drops.to = drops.to.max(received_at);
-    }
-}
-
-impl Chunk {
-    fn takes(&self, bytes: usize) -> bool {
-        self.rows.len() < CHUNK_EVENTS && self.text.len() + bytes <= CHUNK_BYTES
-    }
-
-    /// Copies the frame and says where it, its body and its metadata lie now.
-    fn copy(&mut self, event: &Arrived<'_>) -> [Option<Span>; 3] {
-        let whole = event.text;
-        let parts = [
-            Some((0, whole.len())),
-            range_in(whole, event.body),
-            event.metadata.and_then(|m| range_in(whole, m)),
-        ];
-        let mut cuts: Vec<usize> = Vec::new();
-        let start = self.text.len();
-        if whole.is_ascii() {
-            self.text.extend_from_slice(whole.as_bytes());
-            return parts.map(|part| part.map(|(from, to)| span(start + from, start + to)));
-        }
-        for (from, to) in parts.into_iter().flatten() {
-            cuts.extend([from, to]);
-        }
-        cuts.sort_unstable();
-        cuts.dedup();
-        // Positions of the cuts in the one-byte text.
-        let mut moved = Vec::with_capacity(cuts.len());
-        let mut done = 0;
-        for cut in &cuts {
-            one_byte::append(&mut self.text, &whole[done..*cut]);
-            moved.push(self.text.len());
-            done = *cut;
-        }
-        let position = |at: usize| moved[cuts.binary_search(&at).unwrap_or_default()];
-        parts.map(|part| part.map(|(from, to)| span(position(from), position(to))))
-    }
-
-    /// How many of the next events fit; a first one always does.
-    fn events_within(&self, max_events: usize, max_bytes: usize, first_always: bool) -> usize {
-        let rows = &self.rows[self.first..];
-        let start = rows.first().map_or(0, |(row, _)| row.text.start);
-        let fitting = rows
-            .iter()
-            .take(max_events)
-            .take_while(|(row, _)| (row.text.start + row.text.length - start) as usize <= max_bytes)
-            .count();
-        fitting.max(usize::from(first_always && max_events > 0 && !rows.is_empty()))
-    }
-
-    /// Returns the bytes of text moved and the sequence of the last event.
-    fn move_into(&mut self, batch: &mut Batch, events: usize) -> (usize, u64) {
-        let rows = &self.rows[self.first..self.first + events];
-        let (Some((head, _)), Some((tail, _))) = (rows.first(), rows.last()) else { return (0, 0) };
-        let last = tail.sequence;
-        let (from, to) = (head.text.start as usize, (tail.text.start + tail.text.length) as usize);
-        let whole = from == 0 && to == self.text.len();
-        let offset = batch.text.len();
-        batch.rows.reserve(rows.len() * ROW_WIDTH);
-        for (row, _) in rows {
-            row.write(&mut batch.rows, head.text.start, offset);
-        }
-        self.first += events;
-        if whole && batch.text.is_empty() {
-            std::mem::swap(&mut batch.text, &mut self.text);
-        } else {
-            batch.text.extend_from_slice(&self.text[from..to]);
-        }
-        (to - from, last)
     }
 }
 
@@ -403,7 +304,13 @@ impl Names {
             self.topics.resize(slot + 1, None);
         }
         self.topics[slot] = Some(index);
+        self.ids.insert(index as usize, id);
         index
+    }
+
+    /// The topic of a name that [`Names::topic`] gave an index.
+    fn id(&self, index: usize) -> Option<TopicId> {
+        self.ids.get(&index).copied()
     }
 
     fn named(&mut self, name: &str) -> u32 {
@@ -426,18 +333,6 @@ impl Names {
         self.versions.insert(version.to_owned(), index);
         Some(index)
     }
-}
-
-fn span(from: usize, to: usize) -> Span {
-    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Span { start: small(from), length: small(to - from) }
-}
-
-/// Where `part` lies in `whole`, if it is a slice of it.
-fn range_in(whole: &str, part: &str) -> Option<(usize, usize)> {
-    let from = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let to = from.checked_add(part.len())?;
-    (to <= whole.len()).then_some((from, to))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use common::{OTHER, Observer, TOPIC, Told, World, credentials, environment, options, urls};
 use genesys_notifications_client::{
-    Batch, Client, ClientState, Control, ErrorCode, Gap, Notice, ROW_WIDTH, Reason, Replay, ReplayBound,
-    TopicChange, TopicState, report,
+    Batch, Client, ClientState, Control, ErrorCode, Gap, Notice, Reason, Replay, ReplayBound, TopicChange,
+    TopicState, report,
 };
 use genesys_notifications_sim::Simulator;
 use tempfile::TempDir;
@@ -403,8 +403,8 @@ fn replayed(path: &Path, from: ReplayBound, to: Option<ReplayBound>) -> Vec<(u64
     let (mut batch, mut names, mut events) = (Batch::default(), Vec::new(), Vec::new());
     while replay.page(&mut batch, 7, 1 << 16).unwrap() {
         names.append(&mut batch.names);
-        let rows = batch.rows.chunks_exact(ROW_WIDTH);
-        events.extend(rows.map(|row| (row[9] as u64, row[11] as u8, names[row[1] as usize].clone())));
+        let rows = batch.events();
+        events.extend(rows.map(|row| (row.sequence, row.flags.origin(), names[row.channel].clone())));
     }
     events
 }

@@ -54,7 +54,7 @@ impl World {
     fn drain(&mut self) -> (usize, bool) {
         let more = self.delivery.drain(&mut self.batch, 2, 1 << 20);
         self.delivery.ring_if_due();
-        (self.batch.len(), more)
+        (self.batch.len(), more.events)
     }
 
     fn controls(&self) -> usize {

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use genesys_notifications_proto::{Frame, Random, SplitMix};
 
 use super::*;
@@ -54,21 +56,19 @@ impl Reader {
         queue.drain(&mut self.batch, max_events, max_bytes);
         self.names.append(&mut self.batch.names);
         let text: Vec<char> = self.batch.text.iter().map(|byte| char::from(*byte)).collect();
-        let cut = |start: f64, length: f64| {
-            (start >= 0.0).then(|| text[start as usize..(start + length) as usize].iter().collect::<String>())
-        };
-        let rows = self.batch.rows.chunks_exact(ROW_WIDTH);
-        rows.map(|row| Seen {
-            topic: self.names[row[0] as usize].clone(),
-            channel: self.names[row[1] as usize].clone(),
-            version: (row[2] >= 0.0).then(|| self.names[row[2] as usize].clone()),
-            text: cut(row[3], row[4]).unwrap(),
-            body: cut(row[5], row[6]),
-            metadata: cut(row[7], row[8]),
-            sequence: row[9] as u64,
-            received_at: row[10] as u64,
-        })
-        .collect()
+        let cut = |range: Range<usize>| text[range].iter().collect::<String>();
+        let name = |index: usize| self.names[index].clone();
+        let events = self.batch.events().map(|row| Seen {
+            topic: name(row.topic),
+            channel: name(row.channel),
+            version: row.version.map(name),
+            text: cut(row.text),
+            body: row.body.map(cut),
+            metadata: row.metadata.map(cut),
+            sequence: row.sequence,
+            received_at: row.received_at,
+        });
+        events.collect()
     }
 
     fn drain_all(&mut self, queue: &mut EventQueue) -> Vec<Seen> {

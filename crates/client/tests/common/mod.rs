@@ -5,12 +5,13 @@
 pub mod proxy;
 pub mod truth;
 
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use genesys_notifications_client::{
     Batch, Bell, Client, ClientState, Control, Environment, Gap, Governor, GovernorConfig, Notice, Options,
-    ROW_WIDTH, TopicState, TopicStatus,
+    TopicState, TopicStatus,
 };
 use genesys_notifications_sim::{Rule, SimOptions, Simulator};
 
@@ -220,23 +221,20 @@ impl Observer {
             if self.is_busy {
                 return;
             }
-            let more = self.client.drain(&mut self.batch, 64, 1 << 16);
+            let more = self.client.drain(&mut self.batch, 64, 1 << 16).events;
             self.names.append(&mut self.batch.names);
             let text: Vec<char> = self.batch.text.iter().map(|byte| char::from(*byte)).collect();
-            let cut = |start: f64, length: f64| {
-                (start >= 0.0)
-                    .then(|| text[start as usize..(start + length) as usize].iter().collect::<String>())
-            };
-            for row in self.batch.rows.chunks_exact(ROW_WIDTH) {
+            let cut = |range: Range<usize>| text[range].iter().collect::<String>();
+            for row in self.batch.events() {
                 self.told.push(Told::Event(Event {
-                    topic: self.names[row[0] as usize].clone(),
-                    channel: self.names[row[1] as usize].clone(),
-                    text: cut(row[3], row[4]).unwrap(),
-                    body: cut(row[5], row[6]),
-                    sequence: row[9] as u64,
-                    received_at: row[10] as u64,
-                    origin: row[11] as u8 & 3,
-                    redelivered: row[11] as u8 & 4 != 0,
+                    topic: self.names[row.topic].clone(),
+                    channel: self.names[row.channel].clone(),
+                    text: cut(row.text),
+                    body: row.body.map(cut),
+                    sequence: row.sequence,
+                    received_at: row.received_at,
+                    origin: row.flags.origin(),
+                    redelivered: row.flags.is_redelivered(),
                 }));
             }
             if !had_controls && !more && self.batch.is_empty() {
