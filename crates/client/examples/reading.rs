@@ -140,7 +140,7 @@ impl Consumer {
     fn take(&mut self) {
         loop {
             let had_controls = !self.client.take_controls().is_empty();
-            let more = self.client.drain(&mut self.batch, 64, 1 << 16);
+            let more = self.client.drain(&mut self.batch, 64, 1 << 16).events;
             if !had_controls && !more && self.batch.is_empty() {
                 return;
             }
