@@ -9,7 +9,7 @@ use genesys_notifications_proto::{Random, Shape, Shapes, SplitMix};
 use serde::Serialize;
 
 const FILE: &str = "../../__test__/support/shapes.jsonl";
-const SIGHTINGS: usize = 40;
+const SIGHTINGS: usize = 100;
 const RANDOM_BODIES: usize = 70;
 
 const BODIES: &[&str] = &[

@@ -12,17 +12,21 @@ pub(super) const NONE: u32 = u32::MAX;
 const MOST_SHAPES: usize = 512;
 /// Of all shapes together.
 const MOST_STEPS: usize = 16_384;
-/// Objects with more keys become dictionaries in V8: their text is parsed as fast as they are built.
-const MOST_KEYS: u32 = 128;
+const MOST_KEYS: u32 = 256;
 const MOST_KEY_BYTES: usize = 128;
-/// Nodes that belong to no shape. When there are more, all of them are forgotten.
+/// Nodes that belong to no shape. When there are more, the least promising are forgotten.
 const MOST_CANDIDATES: usize = 4_096;
+/// Where that comes about before so many shapes were found, keys are mostly unique: for as many bodies no new ones are
+/// taken in, and for twice as many the next time.
+const FRUITFUL: usize = 4;
+const REST: (u32, u32) = (256, 16_384);
 const MOST_CHILDREN: usize = 128;
 /// Keys that found no room before the candidates are forgotten to make some.
 const MOST_REFUSED: usize = 2_048;
-const SIGHTINGS: u8 = 8;
+/// The constructor of a shape costs JavaScript some 50 µs, and saves less than one with each object.
+const SIGHTINGS: u8 = 32;
 /// So many objects in a row without a shape, and the next ones in that place are not tried: twice as many each time.
-const PATIENCE: u16 = 32;
+const PATIENCE: u16 = 64;
 const MOST_RESTING: u16 = 256;
 
 /// What a key was seen to hold. Values that fit both kinds of slots say nothing.
@@ -131,6 +135,11 @@ pub(super) struct Trie {
     candidates: usize,
     /// Keys that found too many others in their place.
     refused: usize,
+    /// How many shapes there were when candidates were last forgotten.
+    shapes_before: usize,
+    /// Bodies until new keys are taken in again, and how many those were the last time.
+    rest: u32,
+    last_rest: u32,
 }
 
 impl Default for Trie {
@@ -143,6 +152,9 @@ impl Default for Trie {
             written: Vec::new(),
             candidates: 0,
             refused: 0,
+            shapes_before: 0,
+            rest: 0,
+            last_rest: 0,
         }
     }
 }
@@ -189,7 +201,8 @@ impl Trie {
     fn grow(&mut self, parent: NodeId, key: &str) -> Option<NodeId> {
         let before = &self.nodes[parent as usize];
         let depth = before.depth + 1;
-        if self.is_full()
+        if self.rest > 0
+            || self.is_full()
             || self.candidates >= MOST_CANDIDATES
             || depth > MOST_KEYS
             || key.len() > MOST_KEY_BYTES
@@ -313,23 +326,51 @@ impl Trie {
         }
     }
 
-    /// Forgets the candidates when there are too many, or when there will be no further shapes.
+    /// Before each body: forgets candidates when there are too many, or when there will be no further shapes.
     pub(super) fn make_room(&mut self) {
-        if self.candidates >= MOST_CANDIDATES
-            || self.refused >= MOST_REFUSED
-            || (self.candidates > 0 && self.is_full())
-        {
-            self.forget_candidates();
+        self.rest = self.rest.saturating_sub(1);
+        let is_crowded = self.candidates >= MOST_CANDIDATES || self.refused >= MOST_REFUSED;
+        if is_crowded || (self.candidates > 0 && self.is_full()) {
+            let is_fruitful = self.shapes.len() - self.shapes_before >= FRUITFUL;
+            self.last_rest = if is_fruitful { 0 } else { (self.last_rest * 2).clamp(REST.0, REST.1) };
+            self.rest = self.last_rest;
+            self.shapes_before = self.shapes.len();
+            self.forget();
         }
     }
 
     #[cold]
-    fn forget_candidates(&mut self) {
+    fn forget(&mut self) {
+        // How often the most frequent object was seen that a candidate leads to.
+        let mut promise = vec![0; self.nodes.len()];
+        for (id, node) in self.nodes.iter().enumerate().skip(1).rev() {
+            if node.shapes == 0 {
+                promise[id] = promise[id].max(node.sightings);
+                let parent = node.parent as usize;
+                promise[parent] = promise[parent].max(promise[id]);
+            }
+        }
+        let is_candidate = |id: usize| id > 0 && self.nodes[id].shapes == 0;
+        let promising =
+            |least: u8| (0..self.nodes.len()).filter(|id| is_candidate(*id) && promise[*id] >= least).count();
+        let mut least = 2;
+        while least <= SIGHTINGS && promising(least) > MOST_CANDIDATES / 2 {
+            least *= 2;
+        }
+        let is_kept: Vec<bool> = (0..self.nodes.len())
+            .map(|id| !is_candidate(id) || !self.is_full() && promise[id] >= least)
+            .collect();
+        self.keep(&is_kept);
+        self.refused = 0;
+    }
+
+    fn keep(&mut self, is_kept: &[bool]) {
         let mut moved = vec![ROOT; self.nodes.len()];
         let mut kept: Vec<Node> = Vec::new();
-        // Parents come before their children.
+        self.candidates = 0;
+        // Parents come before their children, and are kept where a child is.
         for (id, mut node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
-            if id > 0 && node.shapes == 0 {
+            if !is_kept[id] {
                 continue;
             }
             moved[id] = kept.len() as NodeId;
@@ -338,12 +379,11 @@ impl Trie {
             node.recent = ROOT;
             if id > 0 {
                 kept[node.parent as usize].children.push(moved[id]);
+                self.candidates += usize::from(node.shapes == 0);
             }
             kept.push(node);
         }
         self.nodes = kept;
-        self.candidates = 0;
-        self.refused = 0;
         for step in &mut self.steps {
             step.node = moved[step.node as usize];
         }
