@@ -22,7 +22,7 @@ function setUp({ listener, isManual = false, slice } = {}) {
     isListening: () => world.listener !== undefined,
     rested: () => world.rests++,
   }
-  world.pump = new Pump(native, face, 1_000, acks)
+  world.pump = new Pump(native, face, { maxTurnMs: 1_000, bodies: 'text' }, acks)
   world.add = (count) => {
     native.add(count)
     world.pump.ring()

@@ -14,7 +14,7 @@ function pumpOf(native, { emit, maxTurnMs = 1_000 } = {}) {
     isListening: () => emit !== undefined,
     rested: () => {},
   }
-  return Object.assign(new Pump(native, face, maxTurnMs), { heard })
+  return Object.assign(new Pump(native, face, { maxTurnMs, bodies: 'auto' }), { heard })
 }
 
 const sequences = (events) => events.map((event) => event.sequence)
@@ -109,7 +109,7 @@ test('an event for which the last listener has just gone is kept', async () => {
     isListening: () => listening,
     rested: () => {},
   }
-  const pump = new Pump(native, face, 1_000)
+  const pump = new Pump(native, face, { maxTurnMs: 1_000, bodies: 'auto' })
   native.add(5)
   pump.ring()
   assert.deepEqual(seen, [1, 2])

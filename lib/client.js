@@ -75,7 +75,7 @@ class NotificationClient extends EventEmitter {
     this.#journalPath = read.journalPath
     this.#wantsStandby = read.core.continuity === 'standby'
     if (read.journalPath !== undefined) this.#acks = new Acknowledger(this.#native, read.manualAck)
-    this.#pump = new Pump(this.#native, this.#face(), read.maxTurnMs, this.#acks)
+    this.#pump = new Pump(this.#native, this.#face(), read.delivery, this.#acks)
     if (read.backfill !== undefined) {
       this.#backfill = new BackfillRunner(this.#native, read.backfill, (error) => this.#report(error))
     }

@@ -1,5 +1,6 @@
 'use strict'
 
+const { Bodies } = require('./bodies')
 const { NotificationEvent } = require('./event')
 const { COLUMNS, Slice } = require('./slice')
 
@@ -12,9 +13,9 @@ const SLAB_ROWS = 512
 /** Columns of the header; see `drain` in src/client.rs. */
 const COUNT = 0
 const NAMES = 1
-const HAS_EVENTS = 2
-const HAS_CONTROLS = 3
-const IS_ASCII = 4
+const SHAPES = 2
+const HAS_EVENTS = 3
+const HAS_CONTROLS = 4
 
 /** Takes slices of events from the native queue, and makes them events one by one. */
 class Inlet {
@@ -24,14 +25,17 @@ class Inlet {
   hasControls = false
 
   #native
+  #bodies
+  #shapes = 0
   #rows = new Int32Array(0)
   #free = 0
   #slice = null
   #next = 0
   #end = 0
 
-  constructor(native) {
+  constructor(native, bodies) {
     this.#native = native
+    this.#bodies = new Bodies(native, bodies)
   }
 
   /** Events that were taken and are not made yet. */
@@ -52,7 +56,9 @@ class Inlet {
     this.hasControls = rows[header + HAS_CONTROLS] === 1
     if (text === null) return false
     if (rows[header + NAMES] > this.names.length) this.names.push(...this.#native.takeNames())
-    this.#slice = new Slice(text, rows[header + IS_ASCII] === 1, rows, this.names)
+    if (rows[header + SHAPES] > this.#shapes) this.#learn(rows[header + SHAPES])
+    this.#slice = new Slice(text, rows, header, this.names, this.#bodies)
+    this.#bodies.add(this.#slice)
     this.#next = header + COLUMNS
     this.#end = this.#next + rows[header + COUNT] * COLUMNS
     this.#free = this.#end
@@ -67,6 +73,11 @@ class Inlet {
     this.#next = at + COLUMNS
     if (this.#next === this.#end) this.#slice = null
     return event
+  }
+
+  #learn(count) {
+    this.#bodies.announce(JSON.parse(this.#native.takeShapes()))
+    this.#shapes = count
   }
 }
 

@@ -38,6 +38,7 @@ const OPTIONS = {
   delivery: group({
     maxWaitMs: number({ min: 0, max: 60_000, fallback: 1 }),
     maxTurnMs: number({ min: 1, max: 10_000, fallback: 1 }),
+    bodies: choice({ of: ['auto', 'text', 'shaped'], fallback: 'auto' }),
     topics: texts({ of: 'patterns' }),
   }),
   logger,
@@ -72,7 +73,7 @@ function readOptions(given) {
     accessToken: credentials.accessToken,
     onRefreshToken: credentials.onRefreshToken,
     requestTimeoutMs: core.network.requestTimeoutMs,
-    maxTurnMs: delivery.maxTurnMs,
+    delivery: { maxTurnMs: delivery.maxTurnMs, bodies: delivery.bodies },
     logger,
     signal,
   }

@@ -40,9 +40,9 @@ class Pump {
   #holding = false
   #empty = true
 
-  constructor(native, face, maxTurnMs, acks) {
+  constructor(native, face, { maxTurnMs, bodies }, acks) {
     this.#native = native
-    this.#inlet = new Inlet(native)
+    this.#inlet = new Inlet(native, bodies)
     this.#face = face
     this.#maxTurnMs = maxTurnMs
     this.#acks = acks

@@ -53,8 +53,8 @@ async function* eventsOf(path, { from, to }) {
     for (;;) {
       const page = await read(reader)
       names.push(...page.names)
-      const slice = new Slice(page.text, page.isAscii, page.rows, names)
-      for (let at = 0; at < page.rows.length; at += COLUMNS) yield new NotificationEvent(slice, at)
+      const slice = new Slice(page.text, page.rows, 0, names)
+      for (let at = COLUMNS; at < page.rows.length; at += COLUMNS) yield new NotificationEvent(slice, at)
       if (page.isLast) return
     }
   } finally {

@@ -14,23 +14,42 @@ const BODY = 6
 const METADATA = 8
 const SEQUENCE = 10
 const RECEIVED_AT = 12
+const VALUES = 14
+
+/** Columns of the header. */
+const COUNT = 0
+const IS_ASCII = 5
+const FRAMES_LENGTH = 6
+const VALUES_LENGTH = 7
 
 const UPPER = 2 ** 32
 const LINE_FEED = 10
 
-/** Events that crossed together: their text, a string or if it is large a buffer, and their rows, read when asked for. */
+/**
+ * Events that crossed together: a row of header and theirs, read when asked for, and their text, a string or if it is large
+ * a buffer. Behind the frames there may be a JSON array of the values of their bodies.
+ */
 class Slice {
-  /** Of these names too `NotificationEvent` asks: each client and each replay has its own. */
+  /** Each client and each replay has its own. */
   names
+  bodiesRead = 0
   #text
   #rows
-  #isAscii
+  #header
+  #bodies
+  /** The values of all bodies, once they were parsed together. */
+  #values
 
-  constructor(text, isAscii, rows, names) {
+  constructor(text, rows, header, names, bodies) {
     this.#text = text
-    this.#isAscii = isAscii
     this.#rows = rows
+    this.#header = header
     this.names = names
+    this.#bodies = bodies
+  }
+
+  get count() {
+    return this.#rows[this.#header + COUNT]
   }
 
   topicName(at) {
@@ -63,7 +82,8 @@ class Slice {
   }
 
   body(at) {
-    return this.#parsed(at + BODY)
+    this.bodiesRead++
+    return this.#rows[at + VALUES] < 0 ? this.#parsed(at + BODY) : this.#bodies.shapes.build(this.#valuesOf(at))
   }
 
   metadata(at) {
@@ -73,20 +93,21 @@ class Slice {
   /** The frames from one row to another, both included, as bytes of JSON lines in UTF-8. */
   lines(from, to) {
     const rows = this.#rows
+    const isAscii = rows[this.#header + IS_ASCII] === 1
     // Behind each frame there is a line feed.
     const start = rows[from + START]
     const end = rows[to + START] + rows[to + START + 1] + 1
     if (typeof this.#text === 'string') {
-      return Buffer.from(this.#text.slice(start, end), this.#isAscii ? 'latin1' : 'utf8')
+      return Buffer.from(this.#text.slice(start, end), isAscii ? 'latin1' : 'utf8')
     }
     const bytes = this.#text.subarray(start, end)
-    return this.#isAscii ? Buffer.from(bytes) : transcode(bytes, 'latin1', 'utf8')
+    return isAscii ? Buffer.from(bytes) : transcode(bytes, 'latin1', 'utf8')
   }
 
   /** Where these frames begin in their `lines`, if those begin at `base`. */
   offsets(from, to, lines, base, offsets) {
     const rows = this.#rows
-    if (this.#isAscii) {
+    if (rows[this.#header + IS_ASCII] === 1) {
       const start = base - rows[from + START]
       for (let i = 0, at = from; at <= to; i++, at += COLUMNS) offsets[i] = start + rows[at + START]
       return
@@ -98,13 +119,29 @@ class Slice {
     }
   }
 
+  #valuesOf(at) {
+    if (this.#values === undefined) {
+      if (!this.#bodies.areMostlyRead)
+        return JSON.parse(this.#cut(at + VALUES, this.#rows[this.#header + FRAMES_LENGTH]))
+      const start = this.#rows[this.#header + FRAMES_LENGTH]
+      this.#values = JSON.parse(this.#part(start, start + this.#rows[this.#header + VALUES_LENGTH]))
+    }
+    const index = (at - this.#header) / COLUMNS - 1
+    const values = this.#values[index]
+    this.#values[index] = null
+    return values
+  }
+
   #parsed(column) {
     return this.#rows[column] < 0 ? undefined : JSON.parse(this.#cut(column))
   }
 
-  #cut(column) {
-    const start = this.#rows[column]
-    const end = start + this.#rows[column + 1]
+  #cut(column, base = 0) {
+    const start = base + this.#rows[column]
+    return this.#part(start, start + this.#rows[column + 1])
+  }
+
+  #part(start, end) {
     return typeof this.#text === 'string' ? this.#text.slice(start, end) : this.#text.latin1Slice(start, end)
   }
 

@@ -5,12 +5,14 @@ use std::sync::{Arc, Weak};
 use genesys_notifications_client::{
     Backfilled, Batch, Client, Options, ProvidedToken, ROW_WIDTH, TopicChange,
 };
+use genesys_notifications_proto::Shape;
 use napi::bindgen_prelude::{BufferSlice, Either, Function, Int32ArraySlice};
 use napi::{Env, JsString};
 use napi_derive::napi;
 
 use crate::bell::JsBell;
 use crate::error::{Result, internal, invalid, json};
+use crate::header::Header;
 
 /// What crosses of a batch: a copy, or beyond [`COPIED_BYTES`] the memory itself.
 type Text<'env> = Either<JsString<'env>, BufferSlice<'env>>;
@@ -30,8 +32,30 @@ pub struct NativeClient {
 #[derive(Default)]
 struct Hand {
     batch: Batch,
-    announced: usize,
-    names: Vec<String>,
+    names: Announced<String>,
+    shapes: Announced<Shape>,
+}
+
+/// What rows refer to by number.
+struct Announced<T> {
+    count: usize,
+    /// Not taken yet.
+    new: Vec<T>,
+}
+
+impl<T> Default for Announced<T> {
+    fn default() -> Self {
+        Self { count: 0, new: Vec::new() }
+    }
+}
+
+impl<T> Announced<T> {
+    /// Returns how many that makes.
+    fn add(&mut self, more: &mut Vec<T>) -> usize {
+        self.count += more.len();
+        self.new.append(more);
+        self.count
+    }
 }
 
 #[napi]
@@ -171,11 +195,8 @@ impl NativeClient {
         if controls.is_empty() { Ok(None) } else { json(&controls).map(Some) }
     }
 
-    /// Takes events: writes one row of header at `rows[at]`, theirs behind it, and returns the text that they point into; null
-    /// if there are none.
-    ///
-    /// The header: events that follow, names announced so far, whether there are more events, whether there are controls to
-    /// be taken first, whether the text is ASCII.
+    /// Takes events: writes a [`Header`] to `rows[at]` and their rows behind it, and returns the text that they point into: the
+    /// frames and behind them, if there are any, the values of their bodies. Null if there are no events.
     #[napi(catch_unwind, ts_return_type = "string | Buffer | null")]
     pub fn drain<'env>(
         &self,
@@ -186,27 +207,24 @@ impl NativeClient {
         max_bytes: u32,
     ) -> Result<Option<Text<'env>>> {
         let mut hand = self.hand.borrow_mut();
-        let Hand { batch, announced, names } = &mut *hand;
+        let Hand { batch, names, shapes } = &mut *hand;
         let remains = self.client()?.drain(batch, max_events as usize, max_bytes as usize);
-        *announced += batch.names.len();
-        names.append(&mut batch.names);
-        let header = [
-            batch.len() as i32,
-            *announced as i32,
-            i32::from(remains.events),
-            i32::from(remains.controls),
-            i32::from(batch.is_ascii),
-        ];
+        let header = Header {
+            names: names.add(&mut batch.names),
+            shapes: shapes.add(&mut batch.shapes),
+            ..Header::of(batch).with(remains)
+        };
         #[allow(unsafe_code, reason = "the only way to write into an array of JavaScript's")]
         // SAFETY: JavaScript does not run before this returns, and no other slice of the array exists.
         let rows = unsafe { rows.as_mut() };
         let end = at as usize + ROW_WIDTH + batch.rows.len();
         let rows = rows.get_mut(at as usize..end).ok_or_else(|| internal("too few rows"))?;
-        rows[..header.len()].copy_from_slice(&header);
+        header.write(rows);
         rows[ROW_WIDTH..].copy_from_slice(&batch.rows);
         if batch.is_empty() {
             return Ok(None);
         }
+        batch.text.extend_from_slice(&batch.values);
         if batch.text.len() <= COPIED_BYTES {
             return env.create_string_latin1(&batch.text).map(Either::A).map(Some).map_err(internal);
         }
@@ -217,7 +235,20 @@ impl NativeClient {
     /// Names announced since the last call, in the order of their numbers.
     #[napi(catch_unwind)]
     pub fn take_names(&self) -> Vec<String> {
-        std::mem::take(&mut self.hand.borrow_mut().names)
+        std::mem::take(&mut self.hand.borrow_mut().names.new)
+    }
+
+    /// Shapes announced since the last call, in the order of their numbers, as JSON.
+    #[napi(catch_unwind)]
+    pub fn take_shapes(&self) -> Result<String> {
+        json(&std::mem::take(&mut self.hand.borrow_mut().shapes.new))
+    }
+
+    /// Whether events that come from now on bring the values of their bodies beside the text.
+    #[napi(catch_unwind)]
+    pub fn shape_bodies(&self, is_shaping: bool) -> Result<()> {
+        self.client()?.shape_bodies(is_shaping);
+        Ok(())
     }
 
     fn client(&self) -> Result<Arc<Client>> {

@@ -2,12 +2,13 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use genesys_notifications_client::{Batch, Replay, ReplayBound, report};
+use genesys_notifications_client::{Batch, ROW_WIDTH, Replay, ReplayBound, report};
 use napi::bindgen_prelude::{AsyncTask, Int32Array};
 use napi::{Env, Status, Task};
 use napi_derive::napi;
 
 use crate::error::{Result, internal};
+use crate::header::Header;
 
 /// One end of a replay.
 #[napi(object)]
@@ -67,9 +68,7 @@ struct Walk {
 pub struct NativePage {
     /// Frames back to back.
     pub text: String,
-    /// Whether that is ASCII.
-    pub is_ascii: bool,
-    /// Rows as in a batch of a client, without header.
+    /// A row of header and those of the events, as `NativeClient.drain` writes them.
     pub rows: Int32Array,
     /// New names.
     pub names: Vec<String>,
@@ -101,10 +100,13 @@ impl Task for ReadPage {
     }
 
     fn resolve(&mut self, _: Env, (batch, is_last): Self::Output) -> napi::Result<Self::JsValue> {
-        let Batch { text, is_ascii, rows, names } = batch;
+        let mut rows = vec![0; ROW_WIDTH];
+        Header::of(&batch).write(&mut rows);
+        rows.extend_from_slice(&batch.rows);
+        let Batch { text, names, .. } = batch;
         // One byte is one character.
         let text = text.into_iter().map(char::from).collect();
-        Ok(NativePage { text, is_ascii, rows: rows.into(), names, is_last })
+        Ok(NativePage { text, rows: rows.into(), names, is_last })
     }
 }
 

@@ -7,6 +7,7 @@
 mod bell;
 mod client;
 mod error;
+mod header;
 mod journal;
 mod simulator;
 mod topics;

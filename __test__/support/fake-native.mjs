@@ -30,10 +30,11 @@ export class FakeNative {
 
   drain(rows, at, maxEvents) {
     this.drains++
-    const header = (count) => rows.set([count, this.#names.length, isMore(), Number(this.controls.length > 0), 1], at)
+    const header = (count, length) =>
+      rows.set([count, this.#names.length, 0, isMore(), Number(this.controls.length > 0), 1, length, 0], at)
     const isMore = () => Number(this.#events.length > 0 && this.controls.length === 0)
     if (this.controls.length > 0 || this.#events.length === 0) {
-      header(0)
+      header(0, 0)
       return null
     }
     const events = this.#events.splice(0, Math.min(maxEvents, this.slice))
@@ -45,11 +46,13 @@ export class FakeNative {
       text += `${prefix}${bodyText}}\n`
       const head = [this.#name(topic), this.#name('channel'), -1, flags]
       const spans = [start, text.length - start - 1, start + prefix.length, bodyText.length, -1, -1]
-      rows.set([...head, ...spans, ...halves(sequence), ...halves(Date.now())], at + (i + 1) * COLUMNS)
+      rows.set([...head, ...spans, ...halves(sequence), ...halves(Date.now()), -1, -1], at + (i + 1) * COLUMNS)
     }
-    header(events.length)
+    header(events.length, text.length)
     return text
   }
+
+  shapeBodies() {}
 
   takeNames() {
     return this.#names.slice(this.#announced, (this.#announced = this.#names.length))

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use genesys_notifications_proto::Shape;
+
 /// Numbers in a row of [`Batch::rows`]: one line of a processor's cache.
 ///
 /// In this order: topic, channel, version, flags, start, length, bodyStart, bodyLength, metadataStart, metadataLength,
-/// sequence (upper 32 bits, lower 32 bits), receivedAt (likewise), two of no meaning yet. -1 where something is absent.
+/// sequence (upper 32 bits, lower 32 bits), receivedAt (likewise), valuesStart, valuesLength. -1 where something is absent.
 pub const ROW_WIDTH: usize = 16;
 
 /// Events handed over by one [`Client::drain`](crate::Client::drain). Meant to be used again for the next.
@@ -16,10 +18,17 @@ pub struct Batch {
     pub text: Vec<u8>,
     /// Whether `text` is ASCII.
     pub is_ascii: bool,
+    /// Empty, or a JSON array with an item for each event: the values of its body as [`Shapes`] encode them, or null where the
+    /// body is to be had from `text` only.
+    ///
+    /// [`Shapes`]: genesys_notifications_proto::Shapes
+    pub values: Vec<u8>,
     /// [`ROW_WIDTH`] numbers per event; see [`Batch::events`].
     pub rows: Vec<i32>,
     /// Names that the rows of this batch, or later ones, refer to; they follow on those announced before.
     pub names: Vec<String>,
+    /// Shapes that the values of this batch, or later ones, refer to; they follow on those announced before.
+    pub shapes: Vec<Shape>,
 }
 
 /// One event of a batch. A topic, channel or version is an index into all names announced so far.
@@ -43,6 +52,8 @@ pub struct Row {
     pub sequence: u64,
     /// When it was read from the socket, in milliseconds since the epoch.
     pub received_at: u64,
+    /// The values of its body in [`Batch::values`], if they are there.
+    pub values: Option<Range<usize>>,
 }
 
 /// Where an event comes from, and whether it was delivered before.
@@ -84,8 +95,10 @@ impl Batch {
     /// Forgets its content, not its memory.
     pub fn clear(&mut self) {
         self.text.clear();
+        self.values.clear();
         self.rows.clear();
         self.names.clear();
+        self.shapes.clear();
     }
 
     /// Its events, in order.
@@ -99,6 +112,7 @@ impl Row {
         let [start, length] = span(Some(&self.text));
         let [body_start, body_length] = span(self.body.as_ref());
         let [metadata_start, metadata_length] = span(self.metadata.as_ref());
+        let [values_start, values_length] = span(self.values.as_ref());
         let [sequence_high, sequence_low] = halves(self.sequence);
         let [received_high, received_low] = halves(self.received_at);
         rows.extend_from_slice(&[
@@ -116,8 +130,8 @@ impl Row {
             sequence_low,
             received_high,
             received_low,
-            ABSENT,
-            ABSENT,
+            values_start,
+            values_length,
         ]);
     }
 
@@ -132,6 +146,7 @@ impl Row {
             metadata: range(row[8], row[9]),
             sequence: whole(row[10], row[11]),
             received_at: whole(row[12], row[13]),
+            values: range(row[VALUES], row[VALUES + 1]),
         }
     }
 }
@@ -140,16 +155,33 @@ const ABSENT: i32 = -1;
 
 /// Columns that hold a position in the text.
 const POSITIONS: [usize; 3] = [4, 6, 8];
+/// The one that holds a position in the values.
+const VALUES: usize = 14;
 
-/// Appends rows whose text begins at `from` in what they were written for, and at 0 now.
-pub(crate) fn move_rows(from: usize, rows: &[i32], to: &mut Vec<i32>) {
-    let first = to.len();
-    to.extend_from_slice(rows);
-    for row in to[first..].chunks_exact_mut(ROW_WIDTH) {
+/// What stands for the values of an event that has none, and the comma behind it.
+pub(crate) const NO_VALUES: &[u8] = b"null,";
+
+/// Appends rows, and their values, to an empty batch. Their text, which begins at `from` now, will begin at 0.
+pub(crate) fn move_rows(from: usize, rows: &[i32], values: &[u8], batch: &mut Batch) {
+    batch.rows.extend_from_slice(rows);
+    let has_values = rows.chunks_exact(ROW_WIDTH).any(|row| row[VALUES] != ABSENT);
+    if has_values {
+        batch.values.push(b'[');
+    }
+    for row in batch.rows.chunks_exact_mut(ROW_WIDTH) {
         for column in POSITIONS {
             if row[column] != ABSENT {
                 row[column] -= small(from);
             }
+        }
+        match range(row[VALUES], row[VALUES + 1]) {
+            Some(range) => {
+                row[VALUES] = small(batch.values.len());
+                batch.values.extend_from_slice(&values[range]);
+                batch.values.push(b',');
+            }
+            None if has_values => batch.values.extend_from_slice(NO_VALUES),
+            None => {}
         }
     }
 }
@@ -191,13 +223,18 @@ mod tests {
             metadata: None,
             sequence: 0x1234_ffff_fffe,
             received_at: 1_795_000_000_123,
+            values: Some(5..9),
         };
         let mut rows = Vec::new();
         row.write(&mut rows);
         assert_eq!(rows.len(), ROW_WIDTH);
         assert_eq!(Row::read(&rows), row);
-        let mut moved = Vec::new();
-        move_rows(10, &rows, &mut moved);
-        assert_eq!(Row::read(&moved), Row { text: 0..490, body: Some(30..290), ..row });
+        let mut batch = Batch::default();
+        move_rows(10, &rows, b"[[0],[7],", &mut batch);
+        assert_eq!(
+            Row::read(&batch.rows),
+            Row { text: 0..490, body: Some(30..290), values: Some(1..5), ..row }
+        );
+        assert_eq!(batch.values, b"[[7],");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use genesys_notifications_proto::one_byte;
+use genesys_notifications_proto::{Shapes, one_byte};
 use memchr::memchr2;
 
-use crate::batch::{Batch, ROW_WIDTH, Row, move_rows};
+use crate::batch::{Batch, NO_VALUES, ROW_WIDTH, Row, move_rows};
 
 /// Limits of one chunk; a bigger event gets one of its own.
 const EVENTS: usize = 64;
@@ -15,6 +15,8 @@ const BYTES: usize = 64 << 10;
 pub(crate) struct Chunk {
     text: Vec<u8>,
     is_ascii: bool,
+    /// Empty, or the beginning of an array with an item for each row so far: `[[…],null,[…],`.
+    values: Vec<u8>,
     rows: Vec<i32>,
     /// Rows before this one are gone.
     first: usize,
@@ -31,7 +33,7 @@ pub(crate) struct Taken {
 
 impl Chunk {
     pub(crate) fn new() -> Self {
-        Self { text: Vec::new(), is_ascii: true, rows: Vec::new(), first: 0 }
+        Self { text: Vec::new(), is_ascii: true, values: Vec::new(), rows: Vec::new(), first: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -80,7 +82,29 @@ impl Chunk {
         ranges.map(|range| range.map(|range| place(range.start)..place(range.end)))
     }
 
+    /// Adds the values of a body, if it has a known shape, and says where they are. The event's row is to be added next.
+    pub(crate) fn shape(&mut self, shapes: &mut Shapes, body: &str) -> Option<Range<usize>> {
+        let before = self.values.len();
+        if before == 0 {
+            self.values.push(b'[');
+            for _ in 0..self.len() {
+                self.values.extend_from_slice(NO_VALUES);
+            }
+        }
+        let start = self.values.len();
+        if !shapes.encode(body, &mut self.values) {
+            self.values.truncate(before);
+            return None;
+        }
+        let end = self.values.len();
+        self.values.push(b',');
+        Some(start..end)
+    }
+
     pub(crate) fn add(&mut self, row: &Row) {
+        if row.values.is_none() && !self.values.is_empty() {
+            self.values.extend_from_slice(NO_VALUES);
+        }
         row.write(&mut self.rows);
     }
 
@@ -91,7 +115,9 @@ impl Chunk {
         let events = self.len();
         if self.first == 0 && events <= max_events && self.text.len() <= max_bytes {
             std::mem::swap(&mut batch.text, &mut self.text);
+            std::mem::swap(&mut batch.values, &mut self.values);
             std::mem::swap(&mut batch.rows, &mut self.rows);
+            close(&mut batch.values);
             self.first = self.len();
             let last_sequence = batch.events().next_back().map_or(0, |row| row.sequence);
             return Taken { events, bytes: batch.text.len() - events, last_sequence };
@@ -106,7 +132,8 @@ impl Chunk {
             (events, to, last_sequence) = (events + 1, row.text.end + 1, row.sequence);
         }
         batch.text.extend_from_slice(&self.text[from..to]);
-        move_rows(from, &left[..events * ROW_WIDTH], &mut batch.rows);
+        move_rows(from, &left[..events * ROW_WIDTH], &self.values, batch);
+        close(&mut batch.values);
         self.first += events;
         Taken { events, bytes: to - from - events, last_sequence }
     }
@@ -121,12 +148,20 @@ impl Chunk {
     /// Empties it; nothing if it has more memory than is worth keeping.
     pub(crate) fn emptied(mut self) -> Option<Self> {
         self.text.clear();
+        self.values.clear();
         self.rows.clear();
         (self.text.capacity() <= 2 * BYTES).then_some(Self { is_ascii: true, first: 0, ..self })
     }
 
     fn len(&self) -> usize {
         self.rows.len() / ROW_WIDTH
+    }
+}
+
+/// Ends the array, if there is one.
+fn close(values: &mut [u8]) {
+    if let Some(comma) = values.last_mut() {
+        *comma = b']';
     }
 }
 

@@ -216,6 +216,12 @@ impl Client {
         remains
     }
 
+    /// Whether events that come from now on have the values of their bodies in [`Batch::values`], where that serves. Worth it
+    /// for those who read most bodies: it is done once per event, on the client's own thread. Initially not.
+    pub fn shape_bodies(&self, is_shaping: bool) {
+        self.shared.delivery.shape_bodies(is_shaping);
+    }
+
     /// Takes everything the caller is to be told or asked, in order.
     pub fn take_controls(&self) -> Vec<Control> {
         let controls = self.shared.delivery.take_controls();

@@ -288,6 +288,10 @@ impl Delivery {
         self.room.notify_waiters();
     }
 
+    pub(crate) fn shape_bodies(&self, is_shaping: bool) {
+        self.state().queue.shape_bodies(is_shaping);
+    }
+
     pub(crate) fn intern(&self, name: &str) -> u32 {
         self.state().queue.intern(name)
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use genesys_notifications_journal::Stored;
-use genesys_notifications_proto::{Frame, TopicId};
+use genesys_notifications_proto::{Frame, Shapes, TopicId};
 
 use crate::batch::{Batch, Flags, ROW_WIDTH, Row};
 use crate::chunk::Chunk;
@@ -93,6 +93,9 @@ pub(crate) struct EventQueue {
     /// Set when the queue fills under `Pause`, cleared at half.
     full: bool,
     names: Names,
+    shapes: Shapes,
+    /// Whether bodies are given their shapes on the way in.
+    is_shaping: bool,
     /// One that went, for its memory.
     spare: Option<Chunk>,
 }
@@ -119,6 +122,8 @@ impl EventQueue {
             drops: None,
             full: false,
             names: Names::default(),
+            shapes: Shapes::new(),
+            is_shaping: false,
             spare: None,
         }
     }
@@ -161,9 +166,15 @@ impl EventQueue {
         self.counts.delivered += taken.events as u64;
         batch.names.extend_from_slice(&self.names.all[self.names.announced..]);
         self.names.announced = self.names.all.len();
+        batch.shapes = self.shapes.take_new();
         if self.full && !self.is_over(2) {
             self.full = false;
         }
+    }
+
+    /// Whether bodies that come from now on are handed out as the values of their shapes, too.
+    pub(crate) fn shape_bodies(&mut self, is_shaping: bool) {
+        self.is_shaping = is_shaping;
     }
 
     /// Index of a name that rows may refer to from now on.
@@ -243,6 +254,8 @@ impl EventQueue {
         }
         let chunk = self.chunks.back_mut().expect("one was just pushed if there was none");
         let [text, body, metadata] = chunk.copy(event.text, [Some(event.body), event.metadata]);
+        let shapes = body.is_some().then_some(&mut self.shapes).filter(|_| self.is_shaping);
+        let values = shapes.and_then(|shapes| chunk.shape(shapes, event.body));
         let row = Row {
             topic: topic as usize,
             channel: event.channel as usize,
@@ -253,6 +266,7 @@ impl EventQueue {
             metadata,
             sequence: self.sequence,
             received_at: event.received_at,
+            values,
         };
         chunk.add(&row);
         self.counts.events += 1;
