@@ -19,30 +19,32 @@ pub fn append(out: &mut Vec<u8>, text: &str) -> usize {
 
 fn mixed(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
-    while let Some(chunk) = rest.as_bytes().first_chunk::<8>() {
-        // All eight are written and those behind the ASCII are taken back: faster than counting first.
-        out.extend_from_slice(chunk);
-        let others = u64::from_le_bytes(*chunk) & HIGH_BITS;
-        if others == 0 {
-            rest = &rest[8..];
-            continue;
-        }
-        let ascii = others.trailing_zeros() as usize / 8;
-        out.truncate(out.len() - 8 + ascii);
-        let mut chars = rest[ascii..].chars();
+    while !rest.is_empty() {
+        let (ascii, others) = rest.split_at(ascii_run(rest.as_bytes()));
+        out.extend_from_slice(ascii.as_bytes());
         // Where there is one there are more: whole words, in many languages.
-        loop {
-            let before = chars.as_str();
+        let mut chars = others.chars();
+        rest = loop {
+            let behind = chars.as_str();
             match chars.next() {
                 Some(c) if !c.is_ascii() => one(out, c),
-                _ => {
-                    rest = before;
-                    break;
-                }
+                _ => break behind,
             }
+        };
+    }
+}
+
+/// How many bytes of ASCII it begins with.
+fn ascii_run(bytes: &[u8]) -> usize {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let others = u64::from_le_bytes(*chunk) & HIGH_BITS;
+        if others != 0 {
+            return i * 8 + others.trailing_zeros() as usize / 8;
         }
     }
-    rest.chars().for_each(|c| one(out, c));
+    let behind = rest.iter().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+    bytes.len() - rest.len() + behind
 }
 
 #[inline]

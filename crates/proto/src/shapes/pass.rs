@@ -303,19 +303,22 @@ impl<'a> Pass<'a> {
 }
 
 fn write_number(out: &mut Vec<u8>, number: i64) {
-    if number < 0 {
-        out.push(b'-');
-    }
+    let mut digits = [0; 20];
+    let mut start = digits.len();
     let mut rest = number.unsigned_abs();
-    let start = out.len();
     loop {
-        out.push(b'0' + (rest % 10) as u8);
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
             break;
         }
     }
-    out[start..].reverse();
+    if number < 0 {
+        start -= 1;
+        digits[start] = b'-';
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// Where the object or array ends that begins at `at`; it is known to be valid.
