@@ -11,9 +11,10 @@ export class Source {
   #child
   #lines
 
-  static async start() {
+  /** `isTest`: built as the tests are, and with few frames. */
+  static async start({ isTest = false } = {}) {
     const source = new Source()
-    source.#child = spawn(build(), { stdio: ['pipe', 'pipe', 'inherit'] })
+    source.#child = spawn(build(isTest), isTest ? ['--test'] : [], { stdio: ['pipe', 'pipe', 'inherit'] })
     source.#lines = createInterface({ input: source.#child.stdout })[Symbol.asyncIterator]()
     /** Where it listens and what it can send. */
     source.about = await source.#answer()
@@ -42,13 +43,27 @@ export class Source {
 }
 
 /** The path of the program. */
-function build() {
-  const args = ['build', '--release', '--quiet', '--package', PACKAGE, '--message-format=json']
-  const built = spawnSync('cargo', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
-  if (built.status !== 0) throw new Error('the source was not built')
-  const messages = built.stdout
+function build(isTest) {
+  const profile = isTest ? ['--target', host()] : ['--release']
+  const args = ['build', ...profile, '--quiet', '--package', PACKAGE, '--message-format=json']
+  const messages = run('cargo', args)
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
   return messages.findLast(({ executable }) => executable).executable
+}
+
+/** Tests are built for an explicit target: the same one here reuses what they built. */
+function host() {
+  return /host: (.+)/.exec(run('rustc', ['-vV']))[1].trim()
+}
+
+function run(command, args) {
+  const { status, stdout } = spawnSync(command, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  if (status !== 0) throw new Error(`${command} ${args[0]} failed`)
+  return stdout
 }

@@ -14,6 +14,7 @@ export const VARIANTS = {
   batches: { label: 'ours, batches, every body parsed', file: 'batches.mjs' },
   untouched: { label: 'ours, body not touched', file: 'untouched.mjs', factor: 4 },
   raw: { label: 'ours, raw text', file: 'raw.mjs', factor: 4 },
+  rawBatches: { label: 'ours, raw batches', file: 'raw-batches.mjs', factor: 4 },
   filter: {
     label: 'ours, a tenth of the topics, parsed',
     file: 'parsed.mjs',
@@ -56,10 +57,10 @@ export const PACED = {
   ws: VARIANTS.ws,
   worker: VARIANTS.worker,
   parsed: VARIANTS.parsed,
-  coalesced: {
+  immediate: {
     ...VARIANTS.parsed,
-    label: 'ours, every body parsed, maxWaitMs 1',
-    options: () => ({ delivery: { maxWaitMs: 1 } }),
+    label: 'ours, every body parsed, maxWaitMs 0',
+    options: () => ({ delivery: { maxWaitMs: 0 } }),
   },
 }
 

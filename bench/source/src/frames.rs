@@ -53,10 +53,13 @@ const MARK_TOPIC: &str = "v2.users.00000000-0000-4000-8000-999999999999.presence
 const SMALL_BYTES: RangeInclusive<usize> = 380..=520;
 const MEDIUM_BYTES: RangeInclusive<usize> = 3_500..=4_700;
 const LARGE_BYTES: RangeInclusive<usize> = 23_000..=25_500;
+/// Different frames of each payload, and events of the mixes.
 const SMALL_FRAMES: usize = 2_000;
 const MEDIUM_FRAMES: usize = 500;
 const LARGE_FRAMES: usize = 100;
 const MIX_EVENTS: usize = 1_000;
+/// Where it only matters that there are some.
+const PART_FOR_TESTS: usize = 10;
 const EVENTS_PER_HEARTBEAT: usize = 100;
 /// Generated names are ASCII; in the payload `names` they are these, as names of people are: one byte of Latin-1 each.
 const NAMES: [(&str, &str); 8] = [
@@ -101,25 +104,27 @@ pub(crate) struct Frames {
     beyond_ascii: usize,
 }
 
-/// All payloads by name.
-pub(crate) fn all() -> Result<BTreeMap<&'static str, Frames>, Box<dyn Error>> {
+/// All payloads by name; `is_test`: a tenth of them.
+pub(crate) fn all(is_test: bool) -> Result<BTreeMap<&'static str, Frames>, Box<dyn Error>> {
+    let [smalls, mediums, larges, mixed] = [SMALL_FRAMES, MEDIUM_FRAMES, LARGE_FRAMES, MIX_EVENTS]
+        .map(|count| if is_test { count / PART_FOR_TESTS } else { count });
     let mut bodies = Bodies::open()?;
     let (mut small, mut medium) = (Vec::new(), Vec::new());
     let names: Vec<_> = topics().collect();
     for name in names.iter().cycle().take(MOST_BODIES) {
-        if small.len() == SMALL_FRAMES && medium.len() == MEDIUM_FRAMES {
+        if small.len() == smalls && medium.len() == mediums {
             break;
         }
         let text = bodies.next(name)?;
-        if SMALL_BYTES.contains(&text.len()) && small.len() < SMALL_FRAMES {
+        if SMALL_BYTES.contains(&text.len()) && small.len() < smalls {
             small.push(text);
-        } else if MEDIUM_BYTES.contains(&text.len()) && medium.len() < MEDIUM_FRAMES {
+        } else if MEDIUM_BYTES.contains(&text.len()) && medium.len() < mediums {
             medium.push(text);
         }
     }
     let mut large = Vec::new();
     for number in (0..IDS).cycle().take(MOST_BODIES) {
-        if large.len() == LARGE_FRAMES {
+        if large.len() == larges {
             break;
         }
         let text = grown(&mut bodies, &topic(LARGE, number))?;
@@ -127,10 +132,10 @@ pub(crate) fn all() -> Result<BTreeMap<&'static str, Frames>, Box<dyn Error>> {
             large.push(text);
         }
     }
-    if (small.len(), medium.len(), large.len()) != (SMALL_FRAMES, MEDIUM_FRAMES, LARGE_FRAMES) {
+    if (small.len(), medium.len(), large.len()) != (smalls, mediums, larges) {
         return Err(format!("{} small, {} medium, {} large", small.len(), medium.len(), large.len()).into());
     }
-    let mix: Vec<_> = (0..MIX_EVENTS)
+    let mix: Vec<_> = (0..mixed)
         .map(|i| match i % 20 {
             // 80, 15 and 5 in a hundred.
             9 => &large[i % large.len()],

@@ -1,7 +1,7 @@
 //! The source of the benchmarks: a process that holds ready-made frames in memory and writes them to the WebSocket that
 //! was opened last, as fast as it is read or at an exact pace. Loopback only; it ends with its standard input.
 //!
-//! The first line it prints says where it listens and what it can send. Each line it reads is an [`Order`], answered by
+//! With `--test` it holds few of them. The first line it prints says where it listens and what it can send. Each line it reads is an [`Order`], answered by
 //! one line. Simulators beside it grant tokens and channels; their `connectUri` names a socket of this process, plain or
 //! over TLS.
 
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let secure_url = format!("wss://{}", secure.local_addr()?);
     let simulator = advertising(&plain_url)?;
     let secured = advertising(&secure_url)?;
-    let payloads = Arc::new(frames::all()?);
+    let payloads = Arc::new(frames::all(std::env::args().any(|argument| argument == "--test"))?);
     let topics: Vec<_> = frames::topics().chain([frames::mark_topic()]).collect();
     let authority = Authority::new()?;
     let latest = Latest::default();
