@@ -6,6 +6,7 @@ import { VARIANTS } from './variants.mjs'
 const PAYLOAD = 'medium'
 const PER_SECOND = 10_000
 const TIMES_SLOWER = 10
+const WARM_UP_EVENTS = 1_000
 
 export const SLOW = {
   ws: VARIANTS.ws,
@@ -27,16 +28,18 @@ function dropping(onFull) {
 export async function slow({ source, samples, seconds }) {
   const eachMs = (TIMES_SLOWER * 1_000) / PER_SECOND
   const steps = [
-    { payload: PAYLOAD, events: PER_SECOND / 10, isWarmUp: true },
-    { payload: PAYLOAD, events: PER_SECOND * seconds, perSecond: PER_SECOND, slow: { eachMs, forMs: seconds * 1_000 } },
+    { payload: PAYLOAD, events: WARM_UP_EVENTS, isWarmUp: true },
+    {
+      payload: PAYLOAD,
+      events: Math.round(PER_SECOND * seconds),
+      perSecond: PER_SECOND,
+      slow: { eachMs, forMs: seconds * 1_000 },
+    },
   ]
+  const sent = steps.reduce((sum, { events }) => sum + events, 0)
   for (const [name, variant] of Object.entries(SLOW)) {
-    const [figures] = await measure({ source, variant, steps })
-    samples.add(PAYLOAD, name, {
-      peakMegabytes: figures.peakMegabytes,
-      grownMegabytes: figures.grownMegabytes,
-      ...counted(name, figures.counters, PER_SECOND * (seconds + 1 / 10)),
-    })
+    const [{ peakMegabytes, grownMegabytes, counters }] = await measure({ source, variant, steps })
+    samples.add(PAYLOAD, name, { peakMegabytes, grownMegabytes, ...counted(name, counters, sent) })
   }
 }
 

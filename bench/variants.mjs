@@ -10,6 +10,8 @@ export const VARIANTS = {
   worker: { label: 'ws in a worker', file: 'ws-worker.mjs' },
   scan: { label: 'ws, topic scanned, body not touched', file: 'ws-scan.mjs' },
   parsed: { label: 'ours, every body parsed', file: 'parsed.mjs' },
+  text: { label: 'ours, as text, every body parsed', file: 'parsed.mjs', options: bodies('text') },
+  shaped: { label: 'ours, shape-coded, every body parsed', file: 'parsed.mjs', options: bodies('shaped') },
   iterator: { label: 'ours, iterator, every body parsed', file: 'iterator.mjs' },
   batches: { label: 'ours, batches, every body parsed', file: 'batches.mjs' },
   untouched: { label: 'ours, body not touched', file: 'untouched.mjs', factor: 4 },
@@ -22,6 +24,10 @@ export const VARIANTS = {
     endsWithMark: true,
     options: ({ topics, mark }) => ({ delivery: { topics: [mark, ...topics.filter(isInTenth)] } }),
   },
+}
+
+function bodies(bodies) {
+  return () => ({ delivery: { bodies } })
 }
 
 /** By the number that stands for an id, so that all kinds of topics are among them. */
@@ -67,7 +73,7 @@ export const PACED = {
 /** What a short run makes do with. */
 export const QUICK = {
   payloads: ['small', 'medium', 'large'],
-  plain: ['ws', 'parsed', 'untouched', 'texts'],
-  secure: ['ws', 'parsed'],
+  plain: ['ws', 'text', 'shaped', 'parsed', 'untouched', 'select', 'texts', 'values'],
+  secure: ['ws', 'text', 'parsed'],
   paced: ['ws', 'parsed'],
 }
