@@ -23,13 +23,25 @@ pub(super) struct Pass<'a> {
     seen: Vec<(NodeId, Kind)>,
     /// Where the body began, as far as it is told apart.
     beginning: NodeId,
+    /// Whether something in it may become a shape.
+    is_learning: bool,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(trie: &'a mut Trie, text: &'a str, out: &'a mut Vec<u8>) -> Self {
         let is_ascii = text.is_ascii();
         out.reserve(text.len());
-        Self { trie, text, bytes: text.as_bytes(), out, is_ascii, left: 0, seen: Vec::new(), beginning: ROOT }
+        Self {
+            trie,
+            text,
+            bytes: text.as_bytes(),
+            out,
+            is_ascii,
+            left: 0,
+            seen: Vec::new(),
+            beginning: ROOT,
+            is_learning: false,
+        }
     }
 
     /// How many bytes were left as they came; nothing if it is not worth it.
@@ -43,7 +55,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn finish(self, is_shaped: bool) {
-        self.trie.nodes[self.beginning as usize].body_patience.learn(is_shaped);
+        self.trie.nodes[self.beginning as usize].body_patience.learn(is_shaped || self.is_learning);
         for (node, kind) in self.seen {
             self.trie.learn(node, kind);
         }
@@ -179,6 +191,10 @@ impl<'a> Pass<'a> {
         }
         if expected == NONE || step != steps_end {
             let Some(shape) = self.trie.sighted(node) else {
+                if self.trie.is_promising(node) {
+                    self.is_learning = true;
+                    return if is_body { None } else { self.left_out(mark, start) };
+                }
                 return self.missed(mark, start, slot, is_body);
             };
             expected = shape;

@@ -25,7 +25,7 @@ const MOST_CHILDREN: usize = 128;
 const MOST_REFUSED: usize = 2_048;
 /// The constructor of a shape costs JavaScript some 50 µs, and saves less than one with each object.
 const SIGHTINGS: u8 = 32;
-/// So many objects in a row without a shape, and the next ones in that place are not tried: twice as many each time.
+/// So many objects in a row of no shape and never seen before, and the next ones in that place are not tried: twice as many each time.
 const PATIENCE: u16 = 64;
 const MOST_RESTING: u16 = 256;
 
@@ -264,6 +264,11 @@ impl Trie {
             self.nodes[self.steps[step].node as usize].toward = shape;
         }
         Some(shape)
+    }
+
+    /// Whether such an object was seen before, and may become a shape.
+    pub(super) fn is_promising(&self, node: NodeId) -> bool {
+        self.nodes[node as usize].sightings > 1 && !self.is_full()
     }
 
     fn promote(&mut self, last: NodeId) -> Option<()> {
