@@ -655,6 +655,11 @@ export interface NotificationClientOptions {
      */
     bodies?: 'auto' | 'text' | 'shaped'
     /**
+     * How deep a frame may be nested, itself included. A deeper one is an `error` (code `UNREADABLE_FRAME`) and a gap. Default
+     * 64: `JSON.stringify` and `structuredClone` bear that; 8 to 128, outside of it a ConfigurationError.
+     */
+    maxDepth?: number
+    /**
      * Patterns of topic names: events of other topics are received, and count for liveness, gaps and copies, but are neither
      * kept in the journal nor delivered; `stats().filtered` counts them. `*` stands for one segment, `**` at the end for one
      * or more, as in `'v2.users.*.presence'` and `'v2.users.*.**'`; names match whatever their case. Default: every topic.

@@ -89,6 +89,8 @@ const WRONG = [
   [{ ...valid, rotation: { overlapMs: null } }, 'rotation.overlapMs', 'not null'],
   [{ ...valid, rotation: { auditMs: -1 } }, 'rotation.auditMs', 'between 0 and'],
   [{ ...valid, delivery: { maxTurnMs: 0 } }, 'delivery.maxTurnMs', 'between 1 and'],
+  [{ ...valid, delivery: { maxDepth: 7 } }, 'delivery.maxDepth', 'between 8 and 128'],
+  [{ ...valid, delivery: { maxDepth: 64.5 } }, 'delivery.maxDepth', 'whole number'],
   [{ ...valid, delivery: { maxWaitMs: 5n } }, 'delivery.maxWaitMs', 'not 5n'],
   [{ ...valid, logger: 'console' }, 'logger', 'debug, info, warn and error'],
   [{ ...valid, logger: { info() {}, warn() {}, error() {} } }, 'logger.debug', 'must be a function'],

@@ -39,6 +39,7 @@ const OPTIONS = {
     maxWaitMs: number({ min: 0, max: 60_000, fallback: 1 }),
     maxTurnMs: number({ min: 1, max: 10_000, fallback: 1 }),
     bodies: choice({ of: ['auto', 'text', 'shaped'], fallback: 'auto' }),
+    maxDepth: number({ min: 8, max: 128, fallback: 64 }),
     topics: texts({ of: 'patterns' }),
   }),
   logger,
@@ -64,7 +65,7 @@ function readOptions(given) {
     core: {
       ...core,
       credentials: credentials.core,
-      delivery: { maxWaitMs: delivery.maxWaitMs, topics: delivery.topics },
+      delivery: { maxWaitMs: delivery.maxWaitMs, maxDepth: delivery.maxDepth, topics: delivery.topics },
       backfill: backfill.core,
     },
     journalPath: core.journal?.path,

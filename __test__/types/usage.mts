@@ -27,7 +27,7 @@ const client = new NotificationClient({
   heartbeat: { pingAfterMs: 1, pongTimeoutMs: 1, silenceMs: 2 },
   backoff: { initialMs: 1, maxMs: 1, suspendedMaxMs: 1, healthyMs: 0 },
   rotation: { beforeExpiryMs: 0, overlapMs: 0, tokenRenewalFraction: 0.5 },
-  delivery: { maxWaitMs: 0, maxTurnMs: 1 },
+  delivery: { maxWaitMs: 0, maxTurnMs: 1, maxDepth: 128 },
   logger: console,
   signal: AbortSignal.timeout(1000),
 })

@@ -175,7 +175,7 @@ async fn follow_recipes(shared: &Arc<Shared>, backfill: &Backfill, gap: &Gap) ->
             }
             shared.spare_room().await;
             let frame = frame(&gap.id, &item.topic, &item.body, item.source);
-            is_whole &= is_readable(&frame);
+            is_whole &= is_readable(&frame, shared.services.max_depth);
             shared.turn(|turn| turn.backfill(&item.topic, &frame));
         }
     }
@@ -218,7 +218,7 @@ pub(crate) fn item(
         return refuse("eventBody", "is not JSON");
     };
     let frame = frame(gap, topic, body.get(), "custom");
-    if !is_readable(&frame) {
+    if !is_readable(&frame, shared.services.max_depth) {
         return refuse("eventBody", "is nested too deeply");
     }
     shared.turn(|turn| turn.backfill(topic, &frame));
@@ -254,8 +254,8 @@ fn frame(gap: &str, topic: &str, body: &str, source: &str) -> String {
     format!(r#"{{"topicName":{topic},"eventBody":{body},"metadata":{{"gap":{gap},"source":{source}}}}}"#)
 }
 
-fn is_readable(frame: &str) -> bool {
-    matches!(Frame::read(frame), Frame::Event(_))
+fn is_readable(frame: &str, max_depth: usize) -> bool {
+    matches!(Frame::read_within(frame, max_depth), Frame::Event(_))
 }
 
 impl Backfill {
@@ -304,6 +304,6 @@ mod tests {
         let Frame::Event(envelope) = Frame::read(&text) else { panic!("{text}") };
         assert_eq!((&*envelope.topic, envelope.body), ("v2.users.u.presence", r#"{"a":1.50}"#));
         assert_eq!(envelope.metadata, Some(r#"{"gap":"gap-3","source":"GET \"x\""}"#));
-        assert!(!is_readable(&frame("g", "v2.a.b", &"[".repeat(100), "s")));
+        assert!(!is_readable(&frame("g", "v2.a.b", &"[".repeat(100), "s"), 64));
     }
 }

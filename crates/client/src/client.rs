@@ -80,7 +80,15 @@ impl Client {
             environment.governor,
             environment.clock,
             delivery,
-            Services { secrets, oauth, rest, tls, streaming, backfill: options.backfill.map(Backfill::new) },
+            Services {
+                secrets,
+                oauth,
+                rest,
+                tls,
+                streaming,
+                backfill: options.backfill.map(Backfill::new),
+                max_depth: options.max_depth,
+            },
             journal.zip(chronicle),
         );
         let client = Self { shared: Arc::new(shared.with_filter(options.filter)) };

@@ -131,7 +131,7 @@ impl Delivery {
             Origin::Backfill => (self.intern_once(BACKFILL_CHANNEL), Flags::BACKFILL),
         };
         let flags = if event.redelivered { flags.redelivered() } else { flags };
-        if let Some(arrived) = Arrived::stored(event, &Frame::read(&event.frame), channel, flags) {
+        if let Some(arrived) = Arrived::stored(event, &Frame::read_again(&event.frame), channel, flags) {
             self.push(&arrived, now);
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Services {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) streaming: Streaming,
     pub(crate) backfill: Option<Backfill>,
+    /// How deep a frame may be nested.
+    pub(crate) max_depth: usize,
 }
 
 /// An effect with all it needs, so that it runs without the lock.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use genesys_notifications_journal as journal;
-use genesys_notifications_proto::{Config, Continuity, Topic, TopicError};
+use genesys_notifications_proto::{Config, Continuity, DEFAULT_DEPTH, DEPTHS, Topic, TopicError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -41,6 +41,8 @@ pub struct Options {
     pub(crate) queue: QueueOptions,
     /// Under load the bell rings about once in this time, in milliseconds; 0: whenever no ring is outstanding. Default 1.
     pub(crate) max_wait_ms: u64,
+    /// How deep a frame may be nested. Default 64; 8 to 128, since code that runs on bodies may not bear more.
+    pub(crate) max_depth: usize,
     /// Default: every topic is handed over.
     pub(crate) filter: Option<Filter>,
     pub(crate) journal: Option<journal::Options>,
@@ -117,6 +119,7 @@ impl Options {
         let max_wait_ms = ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?
             .unwrap_or(DEFAULT_COALESCING_MS)
             .min(LONGEST_COALESCING_MS);
+        let max_depth = depth("delivery.maxDepth", delivery.max_depth)?;
         let topic_filter =
             delivery.topics.map(|texts| Filter::compile("delivery.topics", &texts)).transpose()?;
         let journal = match take("journal") {
@@ -143,6 +146,7 @@ impl Options {
             rules,
             queue,
             max_wait_ms,
+            max_depth,
             filter: topic_filter,
             journal,
             backfill,
@@ -317,7 +321,17 @@ struct RotationSection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DeliverySection {
     max_wait_ms: Option<f64>,
+    max_depth: Option<f64>,
     topics: Option<Vec<String>>,
+}
+
+fn depth(path: &str, value: Option<f64>) -> Result<usize, OptionError> {
+    let Some(value) = value else { return Ok(DEFAULT_DEPTH) };
+    // `as` saturates; a fraction is cut off.
+    match value as usize {
+        depth if DEPTHS.contains(&depth) => Ok(depth),
+        _ => Err(OptionError::new(path, format!("must be {} to {}", DEPTHS.start(), DEPTHS.end()))),
+    }
 }
 
 fn queue(given: QueueSection) -> Result<QueueOptions, OptionError> {
@@ -404,7 +418,7 @@ mod tests {
         assert_eq!(options.rules.heartbeat.silence_ms, 35_000);
         assert_eq!(options.queue, QueueOptions::default());
         assert!(options.topics.is_empty());
-        assert_eq!(options.max_wait_ms, 1);
+        assert_eq!((options.max_wait_ms, options.max_depth), (1, 64));
     }
 
     #[test]
@@ -416,7 +430,7 @@ mod tests {
             "heartbeat":{"pingAfterMs":3,"pongTimeoutMs":4,"silenceMs":5},
             "backoff":{"initialMs":6,"maxMs":7,"suspendedMaxMs":8,"healthyMs":9},
             "rotation":{"beforeExpiryMs":10,"overlapMs":11,"tokenRenewalFraction":0.5,"auditMs":13},
-            "delivery":{"maxWaitMs":12,"topics":["v2.users.*.presence"]}"#,
+            "delivery":{"maxWaitMs":12,"maxDepth":100,"topics":["v2.users.*.presence"]}"#,
         )
         .unwrap();
         let rules = options.rules;
@@ -437,7 +451,7 @@ mod tests {
         assert_eq!((rules.rotation.before_expiry_ms, rules.rotation.overlap_ms), (Some(10), 11));
         assert!((rules.rotation.token_renewal_fraction - 0.5).abs() < 1e-9);
         assert_eq!(rules.audit_every_ms, 13);
-        assert_eq!(options.max_wait_ms, 12);
+        assert_eq!((options.max_wait_ms, options.max_depth), (12, 100));
         assert!(options.filter.is_some());
     }
 
@@ -457,6 +471,9 @@ mod tests {
             (r#""topics":["v2.users.u.presence","nope"]"#, "topics[1]", "begin with"),
             (r#""topics":"v2.users.u.presence""#, "topics", "array"),
             (r#""delivery":{"topics":["v2.users.*.**","v2.us*"]}"#, "delivery.topics[1]", "whole segment"),
+            (r#""delivery":{"maxDepth":7}"#, "delivery.maxDepth", "8 to 128"),
+            (r#""delivery":{"maxDepth":129}"#, "delivery.maxDepth", "8 to 128"),
+            (r#""delivery":{"maxDepth":-64}"#, "delivery.maxDepth", "8 to 128"),
             (r#""delivery":{"topics":7}"#, "delivery.topics", "invalid type"),
         ];
         for (more, path, message) in table {

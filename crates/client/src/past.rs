@@ -56,7 +56,7 @@ fn gap(row: &GapRow) -> Option<Gap> {
 }
 
 fn seen(event: &genesys_notifications_journal::Stored) -> Option<PastEvent> {
-    let Frame::Event(envelope) = Frame::read(&event.frame) else { return None };
+    let Frame::Event(envelope) = Frame::read_again(&event.frame) else { return None };
     Some(PastEvent {
         topic: Topic::expand(&event.topic).ok()?.pop()?,
         body: envelope.body.to_owned(),

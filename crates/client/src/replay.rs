@@ -101,7 +101,9 @@ impl Replay {
             Origin::Live => self.queue.intern_once(&earlier_channel(event.channel)),
             Origin::Backfill => self.queue.intern_once(BACKFILL_CHANNEL),
         };
-        if let Some(arrived) = Arrived::stored(event, &Frame::read(&event.frame), channel, Flags::REPLAY) {
+        if let Some(arrived) =
+            Arrived::stored(event, &Frame::read_again(&event.frame), channel, Flags::REPLAY)
+        {
             self.queue.push(&arrived);
         }
     }

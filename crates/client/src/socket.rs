@@ -239,7 +239,9 @@ fn length(message: &Option<Result<Message, Error>>) -> usize {
 /// Says how the socket ended, if that is what came.
 fn handle(turn: &mut Turn<'_>, id: SocketId, message: Option<Result<Message, Error>>) -> Option<Ending> {
     match message {
-        Some(Ok(Message::Text(text))) => turn.frame(id, &Frame::read(text.as_str()), text.as_str()),
+        Some(Ok(Message::Text(text))) => {
+            turn.frame(id, &Frame::read_within(text.as_str(), turn.max_depth()), text.as_str())
+        }
         Some(Ok(Message::Binary(_))) => turn.frame(id, &Frame::Unreadable(Unreadable::NotJson), ""),
         // tungstenite answers a ping when it reads on. Either way the peer is alive.
         Some(Ok(Message::Ping(_))) => turn.frame(id, &Frame::Heartbeat, ""),

@@ -24,6 +24,34 @@ fn frames_that_cannot_be_read_are_reported_as_gaps_and_the_socket_stays() {
 
 // P9.4
 #[test]
+fn how_deep_a_frame_may_be_nested_is_an_option() {
+    // The frame and the body are two levels.
+    let nested = |n: u64, levels: usize| {
+        format!(r#"{{"n":{n},"x":{}{}}}"#, "[".repeat(levels - 2), "]".repeat(levels - 2))
+    };
+    for (options, limit) in
+        [("", 64), (r#"{"delivery":{"maxDepth":8}}"#, 8), (r#"{"delivery":{"maxDepth":128}}"#, 128)]
+    {
+        let mut world = World::live("", options);
+        world.sim.publish(common::TOPIC, Some(&nested(1, limit))).unwrap();
+        world.until("the event", |world| world.observer.events().iter().any(|event| event.n() == 1));
+        assert!(world.observer.errors().is_empty(), "{limit}: {:?}", world.observer.errors());
+        world.sim.publish(common::TOPIC, Some(&nested(2, limit + 1))).unwrap();
+        world.until("a gap", |world| !world.observer.gaps().is_empty());
+        assert_eq!(world.observer.gaps()[0].reason, Reason::UnreadableFrame, "{limit}");
+        let errors = world.observer.errors();
+        assert!(
+            errors.iter().any(|error| error.contains(&format!("deeper than {limit} levels"))),
+            "{errors:?}"
+        );
+        world.publish(3);
+        world.until("the next event", |world| world.observer.events().iter().any(|event| event.n() == 3));
+        assert!(world.observer.events().iter().all(|event| event.n() != 2));
+    }
+}
+
+// P9.4
+#[test]
 fn frames_that_break_the_protocol_cost_the_socket_and_nothing_else() {
     for action in [r#"{"kind":"invalidUtf8"}"#, r#"{"kind":"oversize","bytes":5242880}"#] {
         let mut world = World::live("", "");

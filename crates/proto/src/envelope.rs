@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
@@ -13,8 +14,15 @@ mod fields;
 mod scan;
 pub(crate) mod token;
 
-/// Nesting beyond this is refused: deeper values make `JSON.stringify` and `structuredClone` throw in user code.
-pub const MAX_DEPTH: usize = 64;
+/// Nesting beyond this is refused, unless another limit is given: deeper values make `JSON.stringify` and `structuredClone`
+/// throw in user code.
+pub const DEFAULT_DEPTH: usize = 64;
+
+/// The limits that can be given.
+pub const DEPTHS: RangeInclusive<usize> = 8..=MAX_DEPTH;
+
+/// The scanner has a bit for each level.
+const MAX_DEPTH: usize = 128;
 
 /// One text frame, sorted.
 #[derive(Debug)]
@@ -73,24 +81,36 @@ pub enum Unreadable {
     NotJson,
     /// Neither `topicName` nor `result`.
     NoTopic,
-    /// Nested deeper than [`MAX_DEPTH`].
-    TooDeep,
+    /// Nested deeper than this limit.
+    TooDeep(usize),
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotJson => "not a JSON object",
-            Self::NoTopic => "no topicName",
-            Self::TooDeep => "nested deeper than 64 levels",
-        })
+        match self {
+            Self::NotJson => f.write_str("not a JSON object"),
+            Self::NoTopic => f.write_str("no topicName"),
+            Self::TooDeep(limit) => write!(f, "nested deeper than {limit} levels"),
+        }
     }
 }
 
 impl<'a> Frame<'a> {
-    /// Sorts a text frame. Reads each byte of a usual frame once and allocates only for escaped names.
+    /// Sorts a text frame, nested no deeper than [`DEFAULT_DEPTH`]. Reads each byte of a usual frame once and allocates only
+    /// for escaped names.
     pub fn read(text: &'a str) -> Self {
-        match scan::fields(text).map_or_else(|| fields::by_serde(text), Ok) {
+        Self::read_within(text, DEFAULT_DEPTH)
+    }
+
+    /// Sorts a frame that was read before, whatever the limit then.
+    pub fn read_again(text: &'a str) -> Self {
+        Self::read_within(text, MAX_DEPTH)
+    }
+
+    /// Sorts a text frame, nested no deeper than `max_depth`, which is one of [`DEPTHS`] or as the next of them.
+    pub fn read_within(text: &'a str, max_depth: usize) -> Self {
+        let limit = max_depth.clamp(*DEPTHS.start(), *DEPTHS.end());
+        match scan::fields(text, limit).map_or_else(|| fields::by_serde(text, limit), Ok) {
             Ok(fields) => Self::of(fields),
             Err(why) => Self::Unreadable(why),
         }
@@ -219,8 +239,16 @@ mod tests {
             )
         };
         assert!(matches!(Frame::read(&nested(63)), Frame::Event(_)));
-        assert!(matches!(Frame::read(&nested(64)), Frame::Unreadable(Unreadable::TooDeep)));
-        assert!(matches!(Frame::read(&nested(100_000)), Frame::Unreadable(Unreadable::TooDeep)));
+        assert!(matches!(Frame::read(&nested(64)), Frame::Unreadable(Unreadable::TooDeep(64))));
+        assert!(matches!(Frame::read(&nested(100_000)), Frame::Unreadable(Unreadable::TooDeep(64))));
+        for limit in [8, 100, 128] {
+            assert!(matches!(Frame::read_within(&nested(limit - 1), limit), Frame::Event(_)));
+            let deeper = nested(limit);
+            let refused = Frame::read_within(&deeper, limit);
+            assert!(matches!(refused, Frame::Unreadable(Unreadable::TooDeep(it)) if it == limit));
+        }
+        assert!(matches!(Frame::read_again(&nested(127)), Frame::Event(_)));
+        assert!(matches!(Frame::read_within(&nested(128), 200), Frame::Unreadable(Unreadable::TooDeep(128))));
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod topic;
 
 pub use config::{BackoffConfig, Config, Continuity, Heartbeat, Limits, Rotation};
 pub use decision::{Decision, Judgement, Step, judge, judge_close};
-pub use envelope::{Envelope, Frame, MAX_DEPTH, SystemNotice, Unreadable};
+pub use envelope::{DEFAULT_DEPTH, DEPTHS, Envelope, Frame, SystemNotice, Unreadable};
 pub use failure::{Failure, HttpFailure, NetworkKind};
 pub use governor::{Governor, GovernorConfig};
 pub use io::{

@@ -48,7 +48,7 @@ impl Turn<'_> {
 
     /// An event of the REST API, in order with the others; `frame` is the whole frame.
     pub(crate) fn backfill(&mut self, topic: &str, frame: &str) {
-        let Frame::Event(envelope) = Frame::read(frame) else { return };
+        let Frame::Event(envelope) = Frame::read_again(frame) else { return };
         if self.core.filter.as_mut().is_some_and(|filter| !filter.passes_named(topic)) {
             return;
         }

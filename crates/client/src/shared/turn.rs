@@ -65,6 +65,11 @@ impl Turn<'_> {
         self.core.sockets.contains_key(&socket)
     }
 
+    /// How deep a frame may be nested.
+    pub(crate) fn max_depth(&self) -> usize {
+        self.shared.services.max_depth
+    }
+
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.shared.services.secrets
     }
@@ -271,7 +276,7 @@ impl Turn<'_> {
     }
 
     fn deliver_held(&mut self, channel: u32, event: &HeldEvent) {
-        self.deliver(event.topic, channel, &Frame::read(&event.text), &event.text, event.received_at);
+        self.deliver(event.topic, channel, &Frame::read_again(&event.text), &event.text, event.received_at);
     }
 
     fn deliver(&mut self, topic: TopicId, channel: u32, frame: &Frame<'_>, text: &str, received_at: u64) {

@@ -7,16 +7,21 @@ use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::fields::by_serde;
-use super::{Frame, MAX_DEPTH, scan};
+use super::{DEFAULT_DEPTH, Frame, scan};
 use documents::Tape;
 
 const CASES: u32 = 4_000;
 const MUTANTS_OF_EACH: usize = 8;
+const LIMITS: [usize; 4] = [8, 9, DEFAULT_DEPTH, 128];
 
 /// Whether the scanner took it.
 fn compare(text: &str) -> bool {
-    let by_serde = by_serde(text);
-    let scanned = scan::fields(text);
+    compare_within(text, DEFAULT_DEPTH)
+}
+
+fn compare_within(text: &str, limit: usize) -> bool {
+    let by_serde = by_serde(text, limit);
+    let scanned = scan::fields(text, limit);
     let is_scanned = scanned.is_some();
     match (scanned, &by_serde) {
         (Some(ours), Ok(theirs)) => {
@@ -29,7 +34,7 @@ fn compare(text: &str) -> bool {
         (None, Err(_)) => {}
     }
     let expected = by_serde.map_or_else(Frame::Unreadable, Frame::of);
-    assert_eq!(format!("{:?}", Frame::read(text)), format!("{expected:?}"), "{text:?}");
+    assert_eq!(format!("{:?}", Frame::read_within(text, limit)), format!("{expected:?}"), "{text:?}");
     is_scanned
 }
 
@@ -48,7 +53,9 @@ fn documents_are_read_alike_and_usual_ones_without_serde() {
     for_many_tapes(|mut tape| {
         let (text, is_usual) = tape.frame();
         let depth = depth(&text);
-        assert_eq!(compare(&text), is_usual && depth <= MAX_DEPTH, "{text:?}");
+        for limit in LIMITS {
+            assert_eq!(compare_within(&text, limit), is_usual && depth <= limit, "{limit}: {text:?}");
+        }
     });
 }
 
@@ -56,8 +63,8 @@ fn documents_are_read_alike_and_usual_ones_without_serde() {
 fn broken_documents_are_read_alike() {
     for_many_tapes(|mut tape| {
         let (text, _) = tape.frame();
-        for _ in 0..MUTANTS_OF_EACH {
-            compare(&tape.mutant(&text));
+        for limit in LIMITS.into_iter().cycle().take(MUTANTS_OF_EACH) {
+            compare_within(&tape.mutant(&text), limit);
         }
     });
 }
@@ -250,14 +257,27 @@ fn odd_frames_are_read_alike() {
         ["[".repeat(65), format!("x{}", deep(65)), format!("{{}}{}", deep(65)), format!("}}{{{}", deep(65))];
     for text in not_json_and_deep {
         assert!(!compare(&text));
-        assert_eq!(format!("{:?}", Frame::read(&text)), "Unreadable(TooDeep)", "{text}");
+        assert_eq!(format!("{:?}", Frame::read(&text)), "Unreadable(TooDeep(64))", "{text}");
     }
-    for levels in 60..70 {
-        for name in ["eventBody", "metadata", "result", "version", "else"] {
-            let is_allowed = levels < MAX_DEPTH;
-            assert_eq!(compare(&format!(r#"{{"{name}":{}}}"#, deep(levels))), is_allowed);
-            let objects = format!(r#"{}1{}"#, r#"{"a":"#.repeat(levels), "}".repeat(levels));
-            assert_eq!(compare(&format!(r#"{{"{name}":{objects}}}"#)), is_allowed);
+    for limit in LIMITS {
+        for levels in limit - 4..limit + 6 {
+            for name in ["eventBody", "metadata", "result", "version", "else"] {
+                let is_allowed = levels < limit;
+                let arrays = format!(r#"{{"{name}":{}}}"#, deep(levels));
+                assert_eq!(compare_within(&arrays, limit), is_allowed);
+                let objects = format!(r#"{}1{}"#, r#"{"a":"#.repeat(levels), "}".repeat(levels));
+                assert_eq!(compare_within(&format!(r#"{{"{name}":{objects}}}"#), limit), is_allowed);
+                // Every bit is remembered: an object's bracket does not close an array, however deep.
+                let mixed =
+                    format!(r#"{{"{name}":{}1{}}}"#, r#"[{"a":"#.repeat(levels / 2), "}]".repeat(levels / 2));
+                assert_eq!(compare_within(&mixed, limit), levels / 2 * 2 < limit);
+                for place in 0..levels / 2 {
+                    let mut closing = "}]".repeat(levels / 2);
+                    closing.replace_range(2 * place..=2 * place, "]");
+                    let wrong = format!(r#"{{"{name}":{}1{closing}}}"#, r#"[{"a":"#.repeat(levels / 2));
+                    assert!(!compare_within(&wrong, limit), "{wrong}");
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{MAX_DEPTH, Unreadable};
+use super::Unreadable;
 
 /// Decides on every frame that `scan` leaves, and so on every refusal.
 ///
@@ -15,15 +15,15 @@ use super::{MAX_DEPTH, Unreadable};
 /// string nor number, or a string of unpaired surrogates, is as none. A `topicName` that is no string, in any of its
 /// places, refuses the frame, as do unpaired surrogates in it or in a name; in a value they stay as they came. Too
 /// deep goes before not JSON, and brackets behind the end of the JSON count.
-pub(super) fn by_serde(text: &str) -> Result<Fields<'_>, Unreadable> {
-    if too_deep(text.as_bytes()) {
-        return Err(Unreadable::TooDeep);
+pub(super) fn by_serde(text: &str, max_depth: usize) -> Result<Fields<'_>, Unreadable> {
+    if too_deep(text.as_bytes(), max_depth) {
+        return Err(Unreadable::TooDeep(max_depth));
     }
     serde_json::from_str(text).map_err(|_| Unreadable::NotJson)
 }
 
 /// serde_json skips a raw value without recursion and so without a limit of its own.
-fn too_deep(bytes: &[u8]) -> bool {
+fn too_deep(bytes: &[u8], max_depth: usize) -> bool {
     let (mut depth, mut in_string, mut i) = (0_usize, false, 0);
     while i < bytes.len() {
         match bytes[i] {
@@ -31,7 +31,7 @@ fn too_deep(bytes: &[u8]) -> bool {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
-                if depth > MAX_DEPTH {
+                if depth > max_depth {
                     return true;
                 }
             }

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::MAX_DEPTH;
 use super::fields::{Fields, scalar_text};
 use super::token::{behind_number, behind_string, behind_word, special, token};
 
-pub(super) fn fields(text: &str) -> Option<Fields<'_>> {
+/// `max_depth` is 128 at most.
+pub(super) fn fields(text: &str, max_depth: usize) -> Option<Fields<'_>> {
     let bytes = text.as_bytes();
     let mut fields = Fields::default();
     let (b'{', at) = token(bytes, 0)? else { return None };
@@ -22,7 +22,7 @@ pub(super) fn fields(text: &str) -> Option<Fields<'_>> {
             fields.topic = Some(Cow::Borrowed(topic));
             at = start + topic.len() + 2;
         } else {
-            at = behind_value(bytes, start)?;
+            at = behind_value(bytes, start, max_depth)?;
             let value = text.get(start..at)?;
             match name {
                 "eventBody" => fields.body = Some(value),
@@ -64,15 +64,15 @@ fn scalar(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-fn behind_value(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn behind_value(bytes: &[u8], mut at: usize, max_depth: usize) -> Option<usize> {
     // One bit for each open bracket, the innermost lowest: whether it is an object's. The frame's own is not counted.
-    let mut objects = 0_u64;
+    let mut objects = 0_u128;
     let mut depth = 1;
     loop {
         match *bytes.get(at)? {
             b'"' => at = behind_string(bytes, at + 1)?,
             bracket @ (b'{' | b'[') => {
-                if depth == MAX_DEPTH {
+                if depth == max_depth {
                     return None;
                 }
                 let is_object = bracket == b'{';
@@ -81,7 +81,7 @@ fn behind_value(bytes: &[u8], mut at: usize) -> Option<usize> {
                     at = inside + 1;
                 } else {
                     depth += 1;
-                    objects = objects << 1 | u64::from(is_object);
+                    objects = objects << 1 | u128::from(is_object);
                     at = if is_object { behind_name(bytes, first, inside)? } else { inside };
                     continue;
                 }

@@ -282,7 +282,7 @@ fn incident(world: &mut World, mild: bool) {
         }
         7 => {
             for _ in 0..world.dice.up_to(5) {
-                world.send(socket, Cargo::Garbage(Unreadable::TooDeep));
+                world.send(socket, Cargo::Garbage(Unreadable::TooDeep(64)));
             }
         }
         8 => {
