@@ -39,7 +39,7 @@ function look(deadline) {
   arrived = stats.received
   wasPaused = stats.queue.paused
   if (Date.now() < deadline) return
-  console.error(`nothing arrives: ${JSON.stringify(stats)}`)
+  console.error(`nothing arrives: ${JSON.stringify({ ...stats, gaps: client.gaps() })}`)
   process.exit(1)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod copies;
+mod crossing;
 mod envelope;
 mod journal;
 mod payload;
@@ -30,5 +31,5 @@ impl Operation {
 
 /// All of them. The same work in every process: no clock, no random payload.
 pub fn operations() -> Vec<Operation> {
-    [envelope::ALL, copies::ALL, journal::ALL].concat()
+    [envelope::ALL, copies::ALL, crossing::ALL, journal::ALL].concat()
 }
