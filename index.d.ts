@@ -603,6 +603,14 @@ export interface NotificationClientOptions {
     connectTimeoutMs?: number
     /** Longest REST or OAuth request. Default 30,000; 1 to 3,600,000. */
     requestTimeoutMs?: number
+    /**
+     * Private authorities to trust beside Mozilla's roots, for REST, OAuth and sockets: what is in a PEM file, or several of
+     * them, each with one certificate or more and any words around them. Not a path. Default none, beside the file that
+     * `NODE_EXTRA_CA_CERTS` names: it is read when the client is made, and if it cannot be used `logger.warn` says so. The
+     * system's own store is not read. What is no certificate is refused with a ConfigurationError that names `network.ca` or
+     * `network.ca[1]`.
+     */
+    ca?: string | Uint8Array | readonly (string | Uint8Array)[]
   }
   /** When a silent socket is given up. Any frame is life. */
   heartbeat?: {

@@ -17,6 +17,8 @@ export class Simulator implements AsyncDisposable {
   readonly urls: { login: string; api: string; streaming: string }
   /** What to give a client as `credentials`. */
   readonly credentials: { clientId: string; clientSecret: string }
+  /** With the option `tls`: the authority to trust, in PEM. What to give a client as `network.ca`. Otherwise undefined. */
+  readonly certificate: string | undefined
 
   /**
    * Publishes an event to whoever is subscribed and connected right now, and returns its number. Without a body one is
@@ -55,6 +57,11 @@ export type Ending = 'silence' | 'close' | 'result404'
 export interface SimulatorOptions {
   /** Default 0: three free ports, one for each host. Otherwise all three share this one. */
   port?: number
+  /**
+   * All three hosts speak TLS (`https`, `wss`), with a certificate for 127.0.0.1 and localhost by an authority made for this
+   * simulator, see `certificate`. Default false.
+   */
+  tls?: boolean
   /** Seed of fault probabilities and generated bodies. Default 1. */
   seed?: number
   /** Added to every date the service tells. Default 0. */

@@ -55,7 +55,13 @@ export const FLOORS = {
 export function secureVariants(certificatePath) {
   const env = { NODE_EXTRA_CA_CERTS: certificatePath }
   const secure = (name, more) => ({ ...VARIANTS[name], label: `TLS: ${VARIANTS[name].label}`, isSecure: true, ...more })
-  return { ws: secure('ws'), node: secure('node', { env }), worker: secure('worker') }
+  return {
+    ws: secure('ws'),
+    node: secure('node', { env }),
+    worker: secure('worker'),
+    parsed: secure('parsed'),
+    untouched: secure('untouched'),
+  }
 }
 
 /** At a pace. */

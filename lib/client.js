@@ -71,6 +71,7 @@ class NotificationClient extends EventEmitter {
   constructor(options) {
     super({ captureRejections: true })
     const read = readOptions(options)
+    this.#reporter = new Reporter(read.logger)
     this.#native = native(() => new NativeClient(JSON.stringify(read.core), bell(this, NotificationClient.#ring)))
     this.#journalPath = read.journalPath
     this.#wantsStandby = read.core.continuity === 'standby'
@@ -79,7 +80,6 @@ class NotificationClient extends EventEmitter {
     if (read.backfill !== undefined) {
       this.#backfill = new BackfillRunner(this.#native, read.backfill, (error) => this.#report(error))
     }
-    this.#reporter = new Reporter(read.logger)
     this.#tokens = { accessToken: read.accessToken, timeoutMs: read.requestTimeoutMs, error: undefined }
     this.#onRefreshToken = read.onRefreshToken
     if (read.signal) this.#closeOn(read.signal)

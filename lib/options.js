@@ -1,5 +1,6 @@
 'use strict'
 
+const { ca } = require('./authorities')
 const { abortSignal, choice, group, kind, number, optionalFunction, planned } = require('./check')
 const { isObject, join, refuseUnknown, requireObject, show, texts, wrong } = require('./check')
 const { backfill } = require('./backfill-options')
@@ -23,7 +24,7 @@ const OPTIONS = {
     connectTimeoutMs: number({ min: 1, max: HOUR, fallback: 15_000 }),
     requestTimeoutMs: number({ min: 1, max: HOUR, fallback: 30_000 }),
     proxy: planned,
-    ca: planned,
+    ca,
     clientCertificate: planned,
     clientKey: planned,
   }),
@@ -64,6 +65,7 @@ function readOptions(given) {
   return {
     core: {
       ...core,
+      network: { ...core.network, nodeExtraCaFile: process.env.NODE_EXTRA_CA_CERTS || undefined },
       credentials: credentials.core,
       delivery: { maxWaitMs: delivery.maxWaitMs, maxDepth: delivery.maxDepth, topics: delivery.topics },
       backfill: backfill.core,

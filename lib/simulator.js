@@ -23,8 +23,9 @@ class Simulator {
   constructor(simulator) {
     if (!(simulator instanceof NativeSimulator)) throw new TypeError('use Simulator.start(options)')
     this.#native = simulator
-    const { urls, credentials } = JSON.parse(simulator.address())
+    const { urls, credentials, certificate } = JSON.parse(simulator.address())
     this.urls = urls
+    this.certificate = certificate ?? undefined
     Object.defineProperty(this, 'credentials', { value: credentials, enumerable: false })
     this.#keepAlive = setInterval(() => {}, FOREVER_MS)
   }

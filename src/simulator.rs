@@ -23,10 +23,14 @@ impl NativeSimulator {
         Ok(Self { simulator })
     }
 
-    /// `{"urls":{…},"credentials":{…}}`.
+    /// `{"urls":{…},"credentials":{…},"certificate":…}`.
     #[napi(catch_unwind)]
     pub fn address(&self) -> Result<String> {
-        json(&Address { urls: self.simulator.urls(), credentials: self.simulator.credentials() })
+        json(&Address {
+            urls: self.simulator.urls(),
+            credentials: self.simulator.credentials(),
+            certificate: self.simulator.certificate(),
+        })
     }
 
     /// Publishes an event, generated if no body is given, and returns its number.
@@ -105,6 +109,7 @@ pub fn topic_templates() -> Vec<String> {
 struct Address<'a> {
     urls: &'a genesys_notifications_sim::Urls,
     credentials: &'a genesys_notifications_sim::Credentials,
+    certificate: Option<&'a str>,
 }
 
 fn refused(error: &SimError) -> crate::error::Error {

@@ -69,6 +69,9 @@ const custom: BackfillFunction = function* () {}
 new NotificationClient({ region, credentials, backfill: { recipes: ['presence'], custom, marginMs: 0, latencyMs: 0 } })
 new NotificationClient({ region, credentials, backfill: { recipes: 'all' } })
 
+new NotificationClient({ region, credentials, network: { ca: ['pem', Buffer.from('pem')] } })
+// @ts-expect-error no path of a URL either
+new NotificationClient({ region, credentials, network: { ca: new URL('file:///ca.pem') } })
 // @ts-expect-error no such recipe
 new NotificationClient({ region, credentials, backfill: { recipes: ['station'] } })
 // @ts-expect-error an item has a body

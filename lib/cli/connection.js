@@ -1,5 +1,7 @@
 'use strict'
 
+const { readFileSync } = require('node:fs')
+
 const { UsageError } = require('./exit')
 
 /** Flags of every command that connects, and the environment variables they stand for. */
@@ -13,7 +15,10 @@ const FLAGS = {
   topics: 'GENESYS_TOPICS',
 }
 
-const CONNECTION = Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { type: 'string' }]))
+const CONNECTION = {
+  ...Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { type: 'string' }])),
+  ca: { type: 'string', multiple: true },
+}
 
 const CONNECTION_HELP = `  --region            Region, as in us-east-1 or mypurecloud.ie    GENESYS_REGION
   --login-url         Base URLs instead of a region                GENESYS_LOGIN_URL
@@ -22,6 +27,8 @@ const CONNECTION_HELP = `  --region            Region, as in us-east-1 or mypure
   --client-id         OAuth client (client credentials)            GENESYS_CLIENT_ID
   --client-secret     Better in the environment: arguments are     GENESYS_CLIENT_SECRET
                       visible to other users of the machine
+  --ca FILE           Trust these authorities, too (PEM). More      GENESYS_CA_FILE
+                      than once for more files
   --topics            More topics, separated by commas or spaces   GENESYS_TOPICS`
 
 function given(values, env, flag) {
@@ -29,7 +36,7 @@ function given(values, env, flag) {
   return value === '' ? undefined : value
 }
 
-/** `{ region, credentials }` of flags and environment. */
+/** `{ region, credentials, network }` of flags and environment. */
 function readConnection(values, env) {
   const region = readRegion(values, env)
   const credentials = { clientId: given(values, env, 'client-id'), clientSecret: given(values, env, 'client-secret') }
@@ -39,7 +46,18 @@ function readConnection(values, env) {
   ]) {
     if (value === undefined) throw new UsageError(`${FLAGS[flag]} (or --${flag}) is needed`)
   }
-  return { region, credentials }
+  return { region, credentials, network: { ca: readAuthorities(values, env) } }
+}
+
+function readAuthorities(values, env) {
+  const files = values.ca ?? [env.GENESYS_CA_FILE].filter(Boolean)
+  return files.map((file) => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new UsageError(`GENESYS_CA_FILE (or --ca): ${error.message}`)
+    }
+  })
 }
 
 function readRegion(values, env) {

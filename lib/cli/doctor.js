@@ -79,7 +79,7 @@ async function examine(client, stages, signal, report) {
     const begin = Date.now()
     while (!isReached(client.stats())) {
       const { state } = client
-      if (state === 'failed' || signal.aborted || (last !== undefined && !last.retryable)) break
+      if (state === 'failed' || signal.aborted || isFinal(last)) break
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
     if (!isReached(client.stats())) {
@@ -91,6 +91,11 @@ async function examine(client, stages, signal, report) {
   const rejected = client.topics().filter(({ state }) => state === 'rejected')
   for (const topic of rejected) report.rejected(topic)
   return rejected.length > 0 ? EXIT.permission : EXIT.done
+}
+
+/** A certificate that is not trusted now will not be in a few seconds either. */
+function isFinal(error) {
+  return error !== undefined && (!error.retryable || error.code === 'TLS_ERROR')
 }
 
 function reporter(asJson) {

@@ -23,7 +23,7 @@ use crate::options::{OptionError, Options, expand};
 use crate::past;
 use crate::rest::Rest;
 use crate::secret::Secrets;
-use crate::shared::{ProvidedToken, Shared};
+use crate::shared::{ProvidedToken, Shared, log};
 use crate::stats::Stats;
 use crate::tls;
 
@@ -56,7 +56,7 @@ impl Client {
         environment: Environment,
     ) -> Result<Self, OptionError> {
         let broken = |why: String| OptionError::new("network", why);
-        let tls = tls::config(&environment.roots).map_err(broken)?;
+        let tls = tls::config(options.authorities).map_err(broken)?;
         let connect_timeout = Duration::from_millis(options.rules.connect_timeout_ms);
         let request_timeout = Duration::from_millis(options.rules.request_timeout_ms);
         let http = http::client(&tls, connect_timeout, request_timeout).map_err(broken)?;
@@ -73,6 +73,9 @@ impl Client {
             topics.extend(past::topics(&restored.wanted));
             chronicle = Some(Chronicle::of(restored, &topics));
             delivery.begin_after(if restored.unacknowledged == 0 { restored.last_sequence } else { 0 });
+        }
+        for warning in options.warnings {
+            delivery.push_control(log("warn", warning));
         }
         let shared = Shared::new(
             Machine::new(options.rules),

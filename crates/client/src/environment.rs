@@ -12,18 +12,17 @@ use crate::clock::{Clock, SystemClock};
 static GOVERNOR: LazyLock<Arc<Mutex<Governor>>> =
     LazyLock::new(|| Arc::new(Mutex::new(Governor::new(GovernorConfig::default()))));
 
-/// Governor, clock, randomness and trust of a client. The default is the process's own.
+/// Governor, clock and randomness of a client. The default is the process's own.
 #[derive(Clone)]
 pub struct Environment {
     pub(crate) governor: Arc<Mutex<Governor>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) seed: u64,
-    pub(crate) roots: Vec<Vec<u8>>,
 }
 
 impl Default for Environment {
     fn default() -> Self {
-        Self { governor: GOVERNOR.clone(), clock: Arc::new(SystemClock), seed: seed(), roots: Vec::new() }
+        Self { governor: GOVERNOR.clone(), clock: Arc::new(SystemClock), seed: seed() }
     }
 }
 
@@ -46,13 +45,6 @@ impl Environment {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
-        self
-    }
-
-    /// Also trusts this root certificate (DER).
-    #[must_use]
-    pub fn with_root(mut self, der: Vec<u8>) -> Self {
-        self.roots.push(der);
         self
     }
 }

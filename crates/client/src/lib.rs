@@ -3,6 +3,7 @@
 //! The rules are in `genesys-notifications-proto`; here is one async function for each effect they ask for, and the queue
 //! towards JavaScript. See [`Client`].
 
+mod authorities;
 mod backfill;
 mod batch;
 mod chronicle;

@@ -1,14 +1,17 @@
 //! The options of a client, parsed once into what cannot be wrong afterwards.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use genesys_notifications_journal as journal;
 use genesys_notifications_proto::{Config, Continuity, DEFAULT_DEPTH, DEPTHS, Topic, TopicError};
+use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::authorities::{self, Texts};
 use crate::backfill::{self, BackfillOptions};
 use crate::filter::Filter;
 use crate::journal_options;
@@ -38,6 +41,10 @@ pub struct Options {
     pub(crate) credentials: Credentials,
     pub(crate) topics: Vec<Topic>,
     pub(crate) rules: Config,
+    /// Trusted beside Mozilla's roots.
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    /// To be logged: what is wrong and no reason to refuse.
+    pub(crate) warnings: Vec<String>,
     pub(crate) queue: QueueOptions,
     /// Under load the bell rings about once in this time, in milliseconds; 0: whenever no ring is outstanding. Default 1.
     pub(crate) max_wait_ms: u64,
@@ -111,7 +118,7 @@ impl Options {
             rules.continuity = continuity(text)?;
         }
         let queue = queue(section("queue", take("queue"))?)?;
-        network(&section("network", take("network"))?, &mut rules)?;
+        let (authorities, warnings) = network(&section("network", take("network"))?, &mut rules)?;
         heartbeat(&section("heartbeat", take("heartbeat"))?, &mut rules)?;
         backoff(&section("backoff", take("backoff"))?, &mut rules)?;
         rotation(&section("rotation", take("rotation"))?, &mut rules)?;
@@ -144,6 +151,8 @@ impl Options {
             credentials: self::credentials(credentials)?,
             topics,
             rules,
+            authorities,
+            warnings,
             queue,
             max_wait_ms,
             max_depth,
@@ -289,6 +298,9 @@ struct QueueSection {
 struct NetworkSection {
     connect_timeout_ms: Option<f64>,
     request_timeout_ms: Option<f64>,
+    ca: Option<Texts>,
+    /// What the environment names beside the options.
+    node_extra_ca_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -349,10 +361,28 @@ fn queue(given: QueueSection) -> Result<QueueOptions, OptionError> {
     })
 }
 
-fn network(given: &NetworkSection, rules: &mut Config) -> Result<(), OptionError> {
+/// Returns the authorities to trust, and what is worth a warning.
+fn network(
+    given: &NetworkSection,
+    rules: &mut Config,
+) -> Result<(Vec<CertificateDer<'static>>, Vec<String>), OptionError> {
     set(&mut rules.connect_timeout_ms, ms("network.connectTimeoutMs", given.connect_timeout_ms, 1)?);
     set(&mut rules.request_timeout_ms, ms("network.requestTimeoutMs", given.request_timeout_ms, 1)?);
-    Ok(())
+    let mut authorities = match &given.ca {
+        Some(texts) => texts.read("network.ca")?,
+        None => Vec::new(),
+    };
+    let mut warnings = Vec::new();
+    if let Some(file) = &given.node_extra_ca_file {
+        match authorities::of_file(file) {
+            Ok(more) => authorities.extend(more),
+            // As in Node.
+            Err(why) => {
+                warnings.push(format!("NODE_EXTRA_CA_CERTS is ignored: {} {why}", file.display()));
+            }
+        }
+    }
+    Ok((authorities, warnings))
 }
 
 fn heartbeat(given: &HeartbeatSection, rules: &mut Config) -> Result<(), OptionError> {
@@ -463,6 +493,9 @@ mod tests {
             (r#""heartbeat":{"silenceMs":1,"pingAfterMs":"x"}"#, "heartbeat.pingAfterMs", "invalid type"),
             (r#""heartbeat":{"silenceMs":-1}"#, "heartbeat.silenceMs", "negative"),
             (r#""heartbeat":7"#, "heartbeat", "an object"),
+            (r#""network":{"ca":"/etc/ssl/ca.pem"}"#, "network.ca", "looks like a path"),
+            (r#""network":{"ca":["x"]}"#, "network.ca[0]", "no certificate"),
+            (r#""network":{"ca":7}"#, "network.ca", "did not match"),
             (r#""queue":{"onFull":"explode"}"#, "queue.onFull", "unknown variant"),
             (r#""queue":{"maxEvents":-3}"#, "queue.maxEvents", "negative"),
             (r#""rotation":{"tokenRenewalFraction":2}"#, "rotation.tokenRenewalFraction", "between"),

@@ -168,7 +168,8 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
              cannot be had with client credentials."
         }
         ErrorCode::TlsError => {
-            "The certificate is always verified. Behind a proxy that intercepts TLS, its CA must be trusted."
+            "The certificate is always verified. Where a private authority has issued it, as behind a proxy that intercepts \
+             TLS, give that authority's certificate in network.ca."
         }
         ErrorCode::TooManyTopics => {
             "Use a second OAuth client, or fewer topics: 20 channels carry 1,000 each."

@@ -26,6 +26,9 @@ pub enum SimError {
     /// The simulator's own thread or runtime could not be started.
     #[error("cannot start the simulator's runtime: {0}")]
     Runtime(#[source] io::Error),
+    /// No certificate could be made for the option `tls`.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(String),
     /// The simulator was stopped.
     #[error("the simulator is stopped")]
     Stopped,

@@ -51,6 +51,7 @@ mod simulator;
 mod socket;
 mod state;
 mod subscriptions;
+mod tls;
 mod topics;
 mod traffic;
 

@@ -12,6 +12,9 @@ use crate::error::{SimError, parse};
 pub struct SimOptions {
     /// 0 (default): three free ports, one each for login, API and streaming. Otherwise all three share this port.
     pub port: u16,
+    /// All three hosts speak TLS (`https`, `wss`), with a certificate for 127.0.0.1 and localhost by an authority made for
+    /// this simulator, see `Simulator::certificate`. Default false.
+    pub tls: bool,
     /// Seed of fault probabilities and generated bodies. Default 1. Ids and tokens are not derived from it.
     pub seed: u64,
     /// Added to every date the service tells (`Date`, `expires`, bodies), never to its own timers. Default 0.
@@ -222,6 +225,7 @@ impl Default for SimOptions {
     fn default() -> Self {
         Self {
             port: 0,
+            tls: false,
             seed: 1,
             clock_skew_ms: 0,
             clients: Vec::new(),

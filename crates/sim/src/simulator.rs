@@ -13,6 +13,7 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     channels::ChannelState,
@@ -24,6 +25,7 @@ use crate::{
     rng::Rng,
     server::{Role, listen},
     state::{Settings, State, World},
+    tls::{Identity, relay},
     topics::Catalogue,
     traffic::{self, Traffic},
 };
@@ -31,11 +33,11 @@ use crate::{
 /// Where a simulator listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Urls {
-    /// `http://127.0.0.1:<port>`, serves `/oauth/token`.
+    /// `http://127.0.0.1:<port>`, or `https` with the option `tls`; serves `/oauth/token`.
     pub login: String,
-    /// `http://127.0.0.1:<port>`, serves `/api/v2/notifications/…`.
+    /// The same for `/api/v2/notifications/…`.
     pub api: String,
-    /// `ws://127.0.0.1:<port>`, serves `/channels/<id>`.
+    /// `ws://127.0.0.1:<port>`, or `wss`; serves `/channels/<id>`.
     pub streaming: String,
 }
 
@@ -64,6 +66,7 @@ pub struct Simulator {
     handle: Handle,
     thread: Mutex<Option<JoinHandle<()>>>,
     credentials: Credentials,
+    certificate: Option<String>,
 }
 
 impl Simulator {
@@ -77,7 +80,6 @@ impl Simulator {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(SimError::Runtime)?;
         let handle = runtime.handle().clone();
         let world = Arc::clone(&prepared.world);
-        let credentials = prepared.credentials.clone();
         let listeners = prepared.listeners(&handle)?;
         let thread = std::thread::Builder::new()
             .name("genesys-simulator".to_owned())
@@ -86,7 +88,7 @@ impl Simulator {
                 runtime.block_on(host(world, listeners));
             })
             .map_err(SimError::Runtime)?;
-        Ok(Self { world: prepared.world, handle, thread: Mutex::new(Some(thread)), credentials })
+        Ok(prepared.running(handle, Some(thread)))
     }
 
     /// Starts a simulator on a runtime that already runs; it must have I/O and time enabled, and its clock must not be
@@ -98,12 +100,7 @@ impl Simulator {
         let prepared = Prepared::new(options)?;
         let listeners = prepared.listeners(handle)?;
         handle.spawn(host(Arc::clone(&prepared.world), listeners));
-        Ok(Self {
-            world: prepared.world,
-            handle: handle.clone(),
-            thread: Mutex::new(None),
-            credentials: prepared.credentials,
-        })
+        Ok(prepared.running(handle.clone(), None))
     }
 
     /// Where it listens.
@@ -114,6 +111,11 @@ impl Simulator {
     /// The first client's id and secret.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// With the option `tls`, the certificate in PEM of the authority to trust.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Publishes an event and returns its number. Without a body one is generated.
@@ -282,6 +284,20 @@ struct Prepared {
     world: Arc<World>,
     credentials: Credentials,
     sockets: Vec<(StdListener, Role)>,
+    secure: Option<Secure>,
+}
+
+/// TLS in front of the plain ports.
+struct Secure {
+    identity: Identity,
+    /// Each with the port behind it.
+    sockets: Vec<(StdListener, u16)>,
+}
+
+/// What accepts connections.
+struct Listeners {
+    plain: Vec<(TcpListener, Role)>,
+    secure: Vec<(TcpListener, TlsAcceptor, u16)>,
 }
 
 impl Prepared {
@@ -289,28 +305,65 @@ impl Prepared {
         options.check()?;
         options.clients = options.clients_or_generated(&mut Rng::from_entropy());
         let credentials = first_credentials(&options.clients);
-        let (sockets, urls) = open_ports(options.port)?;
+        let (sockets, secure) = match options.tls {
+            false => (open_ports(options.port, options.port)?, None),
+            true => {
+                let plain = open_ports(options.port, 0)?;
+                (plain, Some(Identity::new().map_err(SimError::Certificate)?))
+            }
+        };
+        let secure = secure.map(|identity| Secure::open(identity, options.port, &sockets)).transpose()?;
+        let urls = match &secure {
+            None => urls("", sockets.iter().map(|(socket, _)| socket)),
+            Some(secure) => urls("s", secure.sockets.iter().map(|(socket, _)| socket)),
+        };
         let world = Arc::new(World::new(Settings { options, urls }));
-        Ok(Self { world, credentials, sockets })
+        Ok(Self { world, credentials, sockets, secure })
     }
 
-    fn listeners(&self, handle: &Handle) -> Result<Vec<(TcpListener, Role)>, SimError> {
+    fn listeners(&self, handle: &Handle) -> Result<Listeners, SimError> {
         let _inside = handle.enter();
-        self.sockets
-            .iter()
-            .map(|(socket, role)| {
-                let port = socket.local_addr().map_or(0, |address| address.port());
-                let listener = socket.try_clone().and_then(TcpListener::from_std);
-                listener.map(|listener| (listener, *role)).map_err(|source| SimError::Listen { port, source })
-            })
-            .collect()
+        let mut listeners = Listeners { plain: Vec::new(), secure: Vec::new() };
+        for (socket, role) in &self.sockets {
+            listeners.plain.push((registered(socket)?, *role));
+        }
+        if let Some(secure) = &self.secure {
+            for (socket, inner) in &secure.sockets {
+                let acceptor = secure.identity.acceptor.clone();
+                listeners.secure.push((registered(socket)?, acceptor, *inner));
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn running(self, handle: Handle, thread: Option<JoinHandle<()>>) -> Simulator {
+        Simulator {
+            world: self.world,
+            handle,
+            thread: Mutex::new(thread),
+            credentials: self.credentials,
+            certificate: self.secure.map(|secure| secure.identity.authority),
+        }
+    }
+}
+
+impl Secure {
+    fn open(identity: Identity, port: u16, inner: &[(StdListener, Role)]) -> Result<Self, SimError> {
+        let mut sockets = Vec::new();
+        for (inner, _) in inner {
+            sockets.push((open_port(port)?, port_of(inner)));
+        }
+        Ok(Self { identity, sockets })
     }
 }
 
 /// Runs until stopped; what is left of the connections goes with the tasks.
-async fn host(world: Arc<World>, listeners: Vec<(TcpListener, Role)>) {
-    for (listener, role) in listeners {
+async fn host(world: Arc<World>, listeners: Listeners) {
+    for (listener, role) in listeners.plain {
         tokio::spawn(listen(Arc::clone(&world), listener, role));
+    }
+    for (listener, acceptor, inner) in listeners.secure {
+        tokio::spawn(relay(Arc::clone(&world), listener, acceptor, inner));
     }
     tokio::select! {
         () = world.keep_time() => {}
@@ -326,27 +379,37 @@ fn first_credentials(clients: &[ClientOptions]) -> Credentials {
     }
 }
 
-fn open_ports(port: u16) -> Result<(Vec<(StdListener, Role)>, Urls), SimError> {
-    let roles: &[Role] = if port == 0 { &[Role::LOGIN, Role::API, Role::STREAMING] } else { &[Role::ALL] };
-    let mut sockets = Vec::new();
-    let mut ports = Vec::new();
-    for role in roles {
-        let (socket, opened) = open_port(port).map_err(|source| SimError::Listen { port, source })?;
-        sockets.push((socket, *role));
-        ports.push(opened);
-    }
-    let at = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or_default();
-    let urls = Urls {
-        login: format!("http://127.0.0.1:{}", at(0)),
-        api: format!("http://127.0.0.1:{}", at(1)),
-        streaming: format!("ws://127.0.0.1:{}", at(2)),
-    };
-    Ok((sockets, urls))
+/// One port for each host, or one for all if a port was `chosen`; `port` is where, 0 for any.
+fn open_ports(chosen: u16, port: u16) -> Result<Vec<(StdListener, Role)>, SimError> {
+    let roles: &[Role] = if chosen == 0 { &[Role::LOGIN, Role::API, Role::STREAMING] } else { &[Role::ALL] };
+    roles.iter().map(|role| Ok((open_port(port)?, *role))).collect()
 }
 
-fn open_port(port: u16) -> std::io::Result<(StdListener, u16)> {
-    let socket = StdListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    socket.set_nonblocking(true)?;
-    let opened = socket.local_addr()?.port();
-    Ok((socket, opened))
+fn open_port(port: u16) -> Result<StdListener, SimError> {
+    let open = || {
+        let socket = StdListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    open().map_err(|source| SimError::Listen { port, source })
+}
+
+fn port_of(socket: &StdListener) -> u16 {
+    socket.local_addr().map_or(0, |address| address.port())
+}
+
+fn registered(socket: &StdListener) -> Result<TcpListener, SimError> {
+    let listener = socket.try_clone().and_then(TcpListener::from_std);
+    listener.map_err(|source| SimError::Listen { port: port_of(socket), source })
+}
+
+/// `s` is what secure schemes end with.
+fn urls<'a>(s: &str, sockets: impl Iterator<Item = &'a StdListener>) -> Urls {
+    let ports: Vec<u16> = sockets.map(port_of).collect();
+    let at = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or_default();
+    Urls {
+        login: format!("http{s}://127.0.0.1:{}", at(0)),
+        api: format!("http{s}://127.0.0.1:{}", at(1)),
+        streaming: format!("ws{s}://127.0.0.1:{}", at(2)),
+    }
 }
