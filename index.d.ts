@@ -31,10 +31,14 @@ export class NotificationClient implements AsyncDisposable {
    * Adds topics to the wanted ones. Resolves with their statuses when each is subscribed or rejected; before `connect()`
    * at once, with `pending`. A rejected topic is a status, not an error. Names may be combined
    * (`v2.users.<id>?presence&station`): each single topic has its own status. Asking twice is asking once.
+   *
+   * The options are in force for every event that is delivered from then on. They replace those that these topics had (`{}`
+   * removes them); a call without options leaves them alone, and a topic that is no longer wanted forgets them. They are not
+   * kept in a journal: the next process has to say them again, before it asks for events or connects.
    * @throws {ConfigurationError} (as a rejection) if a name is no topic; then nothing changes.
    * @throws {ClosedError} (as a rejection) if the client is closed or failed.
    */
-  subscribe(topics: TopicLike | Iterable<TopicLike>): Promise<TopicStatus[]>
+  subscribe(topics: TopicLike | Iterable<TopicLike>, options?: SubscribeOptions): Promise<TopicStatus[]>
 
   /** Removes topics from the wanted ones. Those that were not wanted are ignored. Errors as with `subscribe`. */
   unsubscribe(topics: TopicLike | Iterable<TopicLike>): Promise<void>
@@ -208,6 +212,25 @@ export interface NotificationClientEvents {
  */
 export type TopicLike = string | { readonly topic: string }
 
+/** What is done to the events of topics before they cross into JavaScript. */
+export interface SubscribeOptions {
+  /**
+   * Bodies are cut down to these paths: `'id'`, `'participants.purpose'`. What a path ends at is kept whole; of the objects on
+   * the way only what is named is; arrays are passed through, every object or array in them cut down, other items left out; what
+   * is missing is left out. A dot in a name is written `\\.` in JavaScript source (`'a\\.b'`), a backslash `'\\\\'`. `raw` shows
+   * the frame with the cut body; a journal, and `replay()`, have it whole. Default: whole bodies. 1 to 100 paths of at most 64
+   * names; anything else is refused.
+   */
+  select?: readonly string[]
+  /**
+   * Of each topic the first event is delivered at once, then the latest at most this often; the last one always arrives, within
+   * `1 / maxPerSecond` seconds. `stats().conflated` counts the others, which are neither dropped nor a gap. Not with a
+   * `journal`, which promises every event. Default: every event. Rounded down to what whole milliseconds between two events
+   * allow; 0.01 to 1,000.
+   */
+  conflate?: { maxPerSecond: number }
+}
+
 export type ClientState =
   | 'idle'
   | 'connecting'
@@ -268,8 +291,8 @@ export class NotificationEvent {
   readonly version?: string
   readonly metadata?: { CorrelationId?: string; [name: string]: unknown }
   /**
-   * The frame as JSON text. Characters beyond Latin-1 are written as `\u` escapes, line breaks between tokens as spaces;
-   * nothing else is changed.
+   * The frame as JSON text, its body cut down if the topic has `select`. Characters beyond Latin-1 are written as `\u`
+   * escapes, line breaks between tokens as spaces; nothing else is changed.
    */
   readonly raw: string
   /**
@@ -301,6 +324,10 @@ export interface TopicStatus {
   missingPermissions?: string[]
   /** Which channel in use carries it, from 0. */
   shard: number
+  /** As given to `subscribe()`; only in what `topics()`, `subscribe()` and `setTopics()` return, and only if set. */
+  select?: string[]
+  /** The same. */
+  conflate?: { maxPerSecond: number }
 }
 
 export interface StateChange {
@@ -360,6 +387,8 @@ export interface ClientStats {
   dropped: number
   /** Events of topics that `delivery.topics` does not name. */
   filtered: number
+  /** Events in whose place a later one of their topic came; see `conflate`. */
+  conflated: number
   /** Copies recognised and not delivered. */
   duplicates: number
   /** Events for topics that are not wanted. */

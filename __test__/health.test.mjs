@@ -64,7 +64,7 @@ test('stats are a plain object of plain numbers', async (t) => {
   await until(() => client.stats().delivered === 10)
   const stats = client.stats()
   assert.deepEqual(structuredClone(stats), stats)
-  for (const name of ['delivered', 'dropped', 'duplicates', 'received', 'filtered', 'attempt', 'drops'])
+  for (const name of ['delivered', 'dropped', 'duplicates', 'received', 'filtered', 'conflated', 'attempt', 'drops'])
     assert.equal(typeof stats[name], 'number', name)
   assert.ok(stats.latency.p50 >= 0 && stats.latency.p99 >= stats.latency.p50)
   assert.ok(stats.tokenExpiresInMs > 0 && stats.channels[0].expiresInMs > 0 && stats.lastFrameAgeMs >= 0)

@@ -19,6 +19,7 @@ const { replay } = require('./replay')
 const { Reporter } = require('./reporter')
 const { BatchStream, EventStream } = require('./stream')
 const { answerTokenRequest } = require('./token')
+const { topicOptions } = require('./topic-options')
 const { topicNames } = require('./topics')
 
 /** Longest interval a timer takes. */
@@ -27,7 +28,6 @@ const REJECTION = Symbol.for('nodejs.rejection')
 const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
 
 const readSignal = group({ signal: abortSignal })
-const readSubscribe = group({ select: planned, conflate: planned })
 const readClose = group({ drainMs: number({ min: 0, max: 3_600_000, fallback: 0 }) })
 const readBatches = group({
   maxEvents: number({ min: 1, max: 100_000, fallback: 256 }),
@@ -113,8 +113,7 @@ class NotificationClient extends EventEmitter {
   }
 
   async subscribe(topics, options) {
-    readSubscribe(options, '')
-    return this.#change('add', topics)
+    return this.#change('add', topics, topicOptions(options, '', this.#journalPath !== undefined))
   }
 
   async unsubscribe(topics) {
@@ -125,11 +124,11 @@ class NotificationClient extends EventEmitter {
     return this.#change('replace', topics)
   }
 
-  async #change(change, topics) {
+  async #change(change, topics, options) {
     const names = topicNames(topics, 'topics')
     this.#refuseIfOver()
     const wanted = new Set(native(() => expandTopics(names)))
-    const request = native(() => this.#native.requestTopics(change, names))
+    const request = native(() => this.#native.requestTopics(change, names, options))
     if (this.#isBegun) await this.#settled(request)
     return this.topics().filter(({ topic }) => wanted.has(topic))
   }

@@ -9,6 +9,7 @@ const METRICS = [
   ['events_duplicate_total', 'counter', 'Copies recognised and not delivered.', (s) => s.duplicates],
   ['events_dropped_total', 'counter', 'Events dropped because the queue was full.', (s) => s.dropped],
   ['events_filtered_total', 'counter', 'Events that delivery.topics kept back.', (s) => s.filtered],
+  ['events_conflated_total', 'counter', 'Events in whose place a later one came.', (s) => s.conflated],
   ['gaps_total', 'counter', 'Gaps recorded, open ones included.', (s) => s.gaps.total],
   ['gaps_open', 'gauge', 'Gaps that are open now.', (s) => s.gaps.open],
   ['gaps_closed_seconds_total', 'counter', 'Length of all closed gaps.', (s) => s.gaps.closedMs / 1000],

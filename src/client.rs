@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use genesys_notifications_client::{
-    Backfilled, Batch, Client, Options, ProvidedToken, ROW_WIDTH, TopicChange,
+    Backfilled, Batch, Client, Options, ProvidedToken, ROW_WIDTH, TopicChange, TopicOptions,
 };
 use genesys_notifications_proto::Shape;
 use napi::bindgen_prelude::{BufferSlice, Either, Function, Int32ArraySlice};
@@ -102,16 +102,22 @@ impl NativeClient {
         Ok(self.client()?.reconnect() as f64)
     }
 
-    /// Changes the wanted topics; a `settled` control brings the number back.
-    #[napi(catch_unwind, ts_args_type = "change: 'add' | 'remove' | 'replace', names: string[]")]
-    pub fn request_topics(&self, change: String, names: Vec<String>) -> Result<f64> {
+    /// Changes the wanted topics; a `settled` control brings the number back. `options` is the JSON of `lib/topic-options.js`.
+    #[napi(
+        catch_unwind,
+        ts_args_type = "change: 'add' | 'remove' | 'replace', names: string[], options?: string"
+    )]
+    pub fn request_topics(&self, change: String, names: Vec<String>, options: Option<String>) -> Result<f64> {
         let change = match change.as_str() {
             "add" => TopicChange::Add,
             "remove" => TopicChange::Remove,
             "replace" => TopicChange::Replace,
             other => return Err(internal(format!("no such change: {other}"))),
         };
-        let request = self.client()?.request_topics(change, &names).map_err(|error| invalid(&error))?;
+        let options = options.map(|json| TopicOptions::from_json(&json)).transpose();
+        let options = options.map_err(|error| invalid(&error))?;
+        let request = self.client()?.request_topics_with(change, &names, options.as_ref());
+        let request = request.map_err(|error| invalid(&error))?;
         Ok(request as f64)
     }
 
@@ -173,7 +179,7 @@ impl NativeClient {
     /// Statuses of the wanted topics, as JSON.
     #[napi(catch_unwind)]
     pub fn topics(&self) -> Result<String> {
-        json(&self.client()?.topics())
+        json(&self.client()?.topic_reports())
     }
 
     /// Every gap so far, as JSON.

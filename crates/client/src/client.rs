@@ -26,6 +26,7 @@ use crate::secret::Secrets;
 use crate::shared::{ProvidedToken, Shared, log};
 use crate::stats::Stats;
 use crate::tls;
+use crate::topic_options::{TopicOptions, TopicReport};
 
 /// A client of the notification service.
 ///
@@ -113,6 +114,7 @@ impl Client {
     /// If the system gives no thread; the client stays idle.
     pub fn connect(&self) -> io::Result<()> {
         if self.state() == ClientState::Idle {
+            self.open_journal();
             self.shared.start()?;
             self.shared.turn(|turn| turn.input(Input::Connect));
         }
@@ -151,10 +153,29 @@ impl Client {
     /// # Errors
     /// If a name is not a topic; then nothing is changed. The path names it, e.g. `topics[3]`.
     pub fn request_topics(&self, change: TopicChange, names: &[String]) -> Result<u64, OptionError> {
+        self.request_topics_with(change, names, None)
+    }
+
+    /// The same; the options replace those these topics had, and are in force before any event that follows. Without them
+    /// topics keep theirs. Topics that go forget them.
+    ///
+    /// # Errors
+    /// As with [`Client::request_topics`], and if topics are to be conflated although there is a journal.
+    pub fn request_topics_with(
+        &self,
+        change: TopicChange,
+        names: &[String],
+        options: Option<&TopicOptions>,
+    ) -> Result<u64, OptionError> {
+        if self.shared.kept.is_some() && options.is_some_and(|options| options.conflate.is_some()) {
+            let why = "cannot be had with a journal, which promises every event";
+            return Err(OptionError::new("conflate", why));
+        }
         let topics = expand(names)?;
         let names: Vec<String> = topics.iter().map(|topic| topic.as_str().to_owned()).collect();
         Ok(self.shared.turn(|turn| {
             turn.remember_wanted(change, &names);
+            turn.treat(change, &names, options);
             let number = turn.request_number();
             turn.input(Input::Topics(TopicRequest { request: RequestId(number), change, topics }));
             number
@@ -211,6 +232,7 @@ impl Client {
             // A gap is told before the first event after it.
             self.shared.turn(|turn| turn.report_drops());
         }
+        self.open_journal();
         let kept = self.shared.kept.as_deref();
         if kept.is_some_and(|kept| kept.outlet.has_news()) {
             self.shared.turn(|turn| turn.hear_journal());
@@ -254,6 +276,16 @@ impl Client {
         self.shared.look(|machine, _| machine.topics())
     }
 
+    /// The same, with what is done to their events.
+    pub fn topic_reports(&self) -> Vec<TopicReport> {
+        let report = |status: TopicStatus| {
+            let options = self.shared.delivery.topic_options(&status.topic).unwrap_or_default();
+            let select = options.select.map(|selected| selected.paths.to_vec());
+            TopicReport { status, select, conflate: options.conflate }
+        };
+        self.topics().into_iter().map(report).collect()
+    }
+
     /// The last closed gaps and every open one.
     pub fn gaps(&self) -> Vec<Gap> {
         self.shared.look(|machine, _| machine.gaps())
@@ -265,6 +297,15 @@ impl Client {
         let journal = self.shared.kept.as_ref().map(|kept| kept.journal.stats());
         let filtered = self.shared.filtered();
         Stats::new(machine, self.shared.delivery.counts(), filtered, self.shared.is_full(), journal)
+    }
+
+    /// From the first sign that events are wanted, those of an earlier run are delivered.
+    fn open_journal(&self) {
+        if let Some(kept) = &self.shared.kept
+            && kept.outlet.open()
+        {
+            kept.journal.wake();
+        }
     }
 
     fn change_topics(&self, change: TopicChange, topics: Vec<Topic>) -> u64 {

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use genesys_notifications_journal::{Origin, Stored};
-use genesys_notifications_proto::Frame;
+use genesys_notifications_proto::{ClientState, Frame, Notice, TopicChange};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, Flags};
 use crate::control::Control;
 use crate::options::QueueOptions;
 use crate::queue::{Arrived, Counts, Drops, EventQueue};
+use crate::topic_options::TopicOptions;
+use crate::treatment::Treatments;
 
 use pace::Pace;
 
@@ -57,6 +59,7 @@ const NEVER: u64 = u64::MAX;
 
 struct State {
     queue: EventQueue,
+    treatments: Treatments,
     controls: Vec<Control>,
     /// Controls that wait until the event with this sequence was handed out; in rising order.
     fences: VecDeque<(u64, Control)>,
@@ -84,6 +87,7 @@ impl Delivery {
         Self {
             state: Mutex::new(State {
                 queue: EventQueue::new(options),
+                treatments: Treatments::default(),
                 controls: Vec::new(),
                 fences: VecDeque::new(),
                 channels: HashMap::new(),
@@ -108,7 +112,34 @@ impl Delivery {
     /// Queues an event; `now` is `Now::mono`.
     pub(crate) fn push(&self, event: &Arrived<'_>, now: u64) {
         let mut state = self.state();
-        state.queue.push(event);
+        let State { treatments, queue, .. } = &mut *state;
+        if treatments.push(queue, event, now) {
+            self.queued(&mut state, now);
+        }
+    }
+
+    /// The wanted topics change, and with them the options of those that are named or go.
+    pub(crate) fn treat(
+        &self,
+        change: TopicChange,
+        names: &[String],
+        options: Option<&TopicOptions>,
+        now: u64,
+    ) {
+        let mut state = self.state();
+        let State { treatments, queue, .. } = &mut *state;
+        if treatments.change(queue, change, names, options) {
+            self.queued(&mut state, now);
+        }
+    }
+
+    /// The options of a topic.
+    pub(crate) fn topic_options(&self, name: &str) -> Option<TopicOptions> {
+        self.state().treatments.of(name).cloned()
+    }
+
+    /// Something was queued.
+    fn queued(&self, state: &mut State, now: u64) {
         if state.queue.is_full() {
             self.full.store(true, Ordering::Release);
         }
@@ -119,7 +150,7 @@ impl Delivery {
             return;
         }
         match state.pace.next(now) {
-            next if next <= now => self.ring_for_events(&mut state, now),
+            next if next <= now => self.ring_for_events(state, now),
             next => state.ring_at = Some(next),
         }
     }
@@ -143,6 +174,11 @@ impl Delivery {
             return;
         }
         state.closed = matches!(control, Control::Closed);
+        if state.closed || is_terminal(&control) {
+            // What is withheld comes now or never.
+            let State { treatments, queue, .. } = &mut *state;
+            treatments.release_all(queue);
+        }
         if state.closed {
             state.release_fences();
             state.fences.clear();
@@ -186,14 +222,18 @@ impl Delivery {
         }
     }
 
-    /// When [`Delivery::ring_late`] or a report of drops is due. Takes no lock.
+    /// When [`Delivery::ring_late`], a report of drops or a withheld event is due. Takes no lock.
     pub(crate) fn deadline(&self) -> Option<u64> {
         Some(self.deadline.load(Ordering::Acquire)).filter(|at| *at != NEVER)
     }
 
-    /// Rings for events that were to wait for others.
+    /// Queues what was withheld until now, and rings for events that were to wait for others.
     pub(crate) fn ring_late(&self, now: u64) {
         let mut state = self.state();
+        let State { treatments, queue, .. } = &mut *state;
+        if treatments.release_due(queue, now) {
+            self.queued(&mut state, now);
+        }
         if state.ring_at.is_some_and(|at| at <= now) {
             state.ring_at = None;
             if !state.events_rung && !state.queue.is_empty() {
@@ -340,7 +380,8 @@ impl Delivery {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.state().queue.counts()
+        let state = self.state();
+        state.treatments.counts(&state.queue)
     }
 
     fn ring_for_events(&self, state: &mut State, now: u64) {
@@ -382,9 +423,15 @@ impl Drop for Locked<'_> {
     }
 }
 
+fn is_terminal(control: &Control) -> bool {
+    let Control::Notice(Notice::State(change)) = control else { return false };
+    matches!(change.state, ClientState::Closed | ClientState::Failed)
+}
+
 impl State {
     fn deadline(&self) -> u64 {
-        self.ring_at.into_iter().chain(self.report_at).min().unwrap_or(NEVER)
+        let due = [self.ring_at, self.report_at, self.treatments.deadline()];
+        due.into_iter().flatten().min().unwrap_or(NEVER)
     }
 
     /// Whether a control waits for nothing but the caller's coming again.

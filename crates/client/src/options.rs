@@ -183,10 +183,10 @@ const DEFAULT_COALESCING_MS: u64 = 1;
 /// A bell later than this is a stalled client.
 const LONGEST_COALESCING_MS: u64 = 60_000;
 
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+pub(crate) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Members that are null count as absent.
-fn members(json: &str) -> serde_json::Result<Members<'_>> {
+pub(crate) fn members(json: &str) -> serde_json::Result<Members<'_>> {
     let mut members: Members<'_> = serde_json::from_str(json)?;
     members.retain(|_, value| value.get() != "null");
     Ok(members)

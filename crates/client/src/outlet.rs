@@ -25,12 +25,20 @@ pub(crate) struct ToDelivery {
     news: Mutex<VecDeque<News>>,
     has_news: AtomicBool,
     told: Notify,
+    /// Somebody has asked for events.
+    is_open: AtomicBool,
 }
 
 impl ToDelivery {
     pub(crate) fn new(delivery: Arc<Delivery>, timer: Arc<Timer>, clock: Arc<dyn Clock>) -> Self {
         let news = Mutex::default();
-        Self { delivery, timer, clock, news, has_news: AtomicBool::new(false), told: Notify::new() }
+        let (has_news, is_open) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { delivery, timer, clock, news, has_news, told: Notify::new(), is_open }
+    }
+
+    /// Events may be delivered from now on; whether that is new. Before, the options of their topics may still be on their way.
+    pub(crate) fn open(&self) -> bool {
+        !self.is_open.load(Ordering::Relaxed) && !self.is_open.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn has_news(&self) -> bool {
@@ -56,7 +64,7 @@ impl ToDelivery {
 
 impl Outlet for ToDelivery {
     fn has_room(&self) -> bool {
-        !self.delivery.is_full()
+        self.is_open.load(Ordering::Acquire) && !self.delivery.is_full()
     }
 
     fn deliver(&self, event: &Stored) {

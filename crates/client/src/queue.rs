@@ -76,6 +76,8 @@ pub(crate) struct Counts {
     pub(crate) received: u64,
     pub(crate) delivered: u64,
     pub(crate) dropped: u64,
+    /// Not counted here: of what came before the queue.
+    pub(crate) conflated: u64,
     pub(crate) events: usize,
     pub(crate) bytes: usize,
 }

@@ -21,6 +21,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Events of topics that `delivery.topics` does not name.
     pub filtered: u64,
+    /// Events in whose place a later one of their topic came.
+    pub conflated: u64,
     /// The queue now.
     pub queue: QueueStats,
     /// The journal now, if there is one.
@@ -53,6 +55,7 @@ impl Stats {
             delivered: counts.delivered,
             dropped: counts.dropped,
             filtered,
+            conflated: counts.conflated,
             queue: QueueStats { events: counts.events, bytes: counts.bytes, paused },
             journal,
         }

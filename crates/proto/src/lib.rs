@@ -24,6 +24,7 @@ mod machine;
 mod notice;
 mod random;
 mod roster;
+mod select;
 mod shapes;
 mod shard;
 mod skew;
@@ -50,6 +51,7 @@ pub use notice::{
     MomentKind, Notice, Reason, StateChange, TopicState, TopicStatus,
 };
 pub use random::{Random, SplitMix};
+pub use select::{Select, SelectError};
 pub use shapes::{Shape, Shapes};
 pub use time::Now;
 pub use topic::{Packed, Topic, TopicError, pack};

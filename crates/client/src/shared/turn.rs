@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use genesys_notifications_journal::{Origin, Record};
 use genesys_notifications_proto::{
     Context, Disposition, Ending, ErrorCode, ErrorReport, Frame, Generation, Input, LinkId, Machine, Notice,
-    Now, Operation, Output, SocketId, Ticket, TopicId,
+    Now, Operation, Output, SocketId, Ticket, TopicChange, TopicId,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ use crate::held::{Held, HeldEvent};
 use crate::queue::Arrived;
 use crate::secret::{Secret, Secrets};
 use crate::socket;
+use crate::topic_options::TopicOptions;
 
 use super::{Core, KnownChannel, Shared, Started, panic_text};
 
@@ -107,6 +108,11 @@ impl Turn<'_> {
             self.input(Input::SocketClosed(socket, ending));
             self.release(socket);
         }
+    }
+
+    /// A call changes the wanted topics.
+    pub(crate) fn treat(&self, change: TopicChange, names: &[String], options: Option<&TopicOptions>) {
+        self.shared.delivery.treat(change, names, options, self.now.mono);
     }
 
     /// Tells the machine of the events the queue dropped.
