@@ -8,7 +8,8 @@ const read = group({ select: texts({ of: 'paths' }), conflate })
 function conflate(value, path) {
   if (value === undefined) return undefined
   const given = readConflate(requireObject(value, path), path)
-  if (given.maxPerSecond === undefined) throw wrong(`${path}.maxPerSecond`, 'is required: a number of events per second')
+  if (given.maxPerSecond === undefined)
+    throw wrong(`${path}.maxPerSecond`, 'is required: a number of events per second')
   return given
 }
 

@@ -27,7 +27,7 @@ const client = new NotificationClient({
   heartbeat: { pingAfterMs: 1, pongTimeoutMs: 1, silenceMs: 2 },
   backoff: { initialMs: 1, maxMs: 1, suspendedMaxMs: 1, healthyMs: 0 },
   rotation: { beforeExpiryMs: 0, overlapMs: 0, tokenRenewalFraction: 0.5 },
-  delivery: { maxWaitMs: 0, maxTurnMs: 1, maxDepth: 128 },
+  delivery: { maxWaitMs: 0, maxTurnMs: 1, maxDepth: 128, topics: ['v2.users.*.**'] },
   logger: console,
   signal: AbortSignal.timeout(1000),
 })
@@ -110,10 +110,14 @@ await client.connect({ signal: new AbortController().signal })
 const statuses: TopicStatus[] = await client.subscribe('v2.users.u.presence')
 await client.subscribe([topic('v2.users.{id}.presence', 'u'), { topic: 'v2.users.u.station' }])
 await client.subscribe(statuses)
+await client.subscribe(statuses, { select: ['id', 'participants.purpose'], conflate: { maxPerSecond: 0.5 } })
+const paths: string[] | undefined = client.topics()[0]?.select
 await client.unsubscribe(statuses)
 await client.setTopics(new Set(['v2.users.u.presence']))
 // @ts-expect-error a topic is no number
 await client.subscribe(5)
+// @ts-expect-error a rate is no text
+await client.subscribe(statuses, { conflate: { maxPerSecond: '1' } })
 
 for await (const event of client.events({ signal: AbortSignal.timeout(1) })) void (event satisfies NotificationEvent)
 for await (const batch of client.batches({ maxEvents: 10, maxWaitMs: 5 })) void (batch satisfies NotificationEvent[])

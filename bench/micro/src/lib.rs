@@ -7,6 +7,7 @@ mod crossing;
 mod envelope;
 mod journal;
 mod payload;
+mod select;
 mod stage;
 
 /// One operation.
@@ -31,5 +32,5 @@ impl Operation {
 
 /// All of them. The same work in every process: no clock, no random payload.
 pub fn operations() -> Vec<Operation> {
-    [envelope::ALL, copies::ALL, crossing::ALL, journal::ALL].concat()
+    [envelope::ALL, copies::ALL, select::ALL, crossing::ALL, journal::ALL].concat()
 }
