@@ -5,7 +5,7 @@ const { inspect } = require('node:util')
 
 const { Acknowledger, refuseAck } = require('./ack')
 const { BackfillRunner } = require('./backfill')
-const { abortSignal, flag, group, number, planned } = require('./check')
+const { abortSignal, flag, group, number } = require('./check')
 const { bell, native, remains } = require('./border')
 const { Deferred, abortable, quiet } = require('./deferred')
 const { emitEach, emitError, rethrow } = require('./emit')
