@@ -38,12 +38,12 @@ function workHard() {
   while (performance.now() < until);
 }
 
-test('with maxTurnMs 1 a listener that takes 1 ms lets others run between a few events', async (t) => {
+test('with maxTurnMs 1 a listener that takes 1 ms lets others run after each event', async (t) => {
   const { atOnce, immediates, timers } = await handOver(t, 1, workHard)
   t.diagnostic(`at most ${atOnce} of ${EVENTS} events at once, ${immediates} immediates, ${timers} timers`)
-  assert.ok(atOnce <= 10, `${atOnce} events at once`)
-  assert.ok(immediates >= EVENTS / 10, `${immediates} immediates`)
-  assert.ok(timers >= EVENTS / 20, `a timer of 1 ms fired ${timers} times`)
+  assert.ok(atOnce <= 2, `${atOnce} events at once`)
+  assert.ok(immediates >= EVENTS / 2, `${immediates} immediates`)
+  assert.ok(timers >= EVENTS / 4, `a timer of 1 ms fired ${timers} times`)
 })
 
 test('with a long maxTurnMs all that waits is handed over in one turn', async (t) => {

@@ -201,7 +201,8 @@ class Pump {
   #hand(begin) {
     let now = Date.now()
     let last = begin
-    let stride = STRIDE
+    // After the first one it is known how long listeners take.
+    let stride = 1
     while (!this.#stopped && !this.#holding) {
       const event = this.#shift()
       if (event === undefined) return false
