@@ -60,6 +60,8 @@ export function secureVariants(certificatePath) {
     node: secure('node', { env }),
     worker: secure('worker'),
     parsed: secure('parsed'),
+    text: secure('text'),
+    shaped: secure('shaped'),
     untouched: secure('untouched'),
   }
 }
