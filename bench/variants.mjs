@@ -17,6 +17,8 @@ export const VARIANTS = {
   untouched: { label: 'ours, body not touched', file: 'untouched.mjs', factor: 4 },
   raw: { label: 'ours, raw text', file: 'raw.mjs', factor: 4 },
   rawBatches: { label: 'ours, raw batches', file: 'raw-batches.mjs', factor: 4 },
+  select: { label: 'ours, one field selected and read', file: 'select.mjs', factor: 4 },
+  conflate: { label: 'ours, conflated to 10 a second per topic', file: 'conflate.mjs', factor: 4, endsWithMark: true },
   filter: {
     label: 'ours, a tenth of the topics, parsed',
     file: 'parsed.mjs',
