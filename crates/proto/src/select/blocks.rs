@@ -78,6 +78,9 @@ fn since_odd(mut bits: u64) -> u64 {
     bits
 }
 
+/// A one in each byte.
+const EACH: u64 = u64::MAX / 255;
+
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     quotes: u64,
@@ -90,92 +93,45 @@ struct Found {
 /// `[` and `{`, and `]` and `}`, differ in this bit only, and nothing else becomes equal to them by it.
 const CASE: u8 = 0x20;
 
-#[cfg(target_arch = "x86_64")]
 #[inline]
 fn find(block: &[u8; WIDTH]) -> Found {
-    #[allow(unsafe_code, reason = "the compiler wants to be told what the architecture guarantees")]
-    // SAFETY: every x86_64 has SSE2.
-    unsafe {
-        wide::find(block)
+    let mut words = [0_u64; 8];
+    for (word, bytes) in words.iter_mut().zip(block.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let cased = words.map(|word| word | (EACH * u64::from(CASE)));
+    Found {
+        quotes: equal(&words, b'"'),
+        backslashes: equal(&words, b'\\'),
+        opens: equal(&cased, b'{'),
+        closes: equal(&cased, b'}'),
+        commas: equal(&words, b','),
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// One bit for each byte of the block, eight bytes at once.
 #[inline]
-fn find(block: &[u8; WIDTH]) -> Found {
-    narrow::find(block)
+fn equal(words: &[u64; 8], byte: u8) -> u64 {
+    const LOW: u64 = EACH * 0x7f;
+    let mut columns = 0;
+    for (row, word) in words.iter().enumerate() {
+        let other = word ^ (EACH * u64::from(byte));
+        let equal = !((other & LOW).wrapping_add(LOW) | other | LOW);
+        columns |= equal >> (7 - row);
+    }
+    transposed(columns)
 }
 
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-
-    use super::{CASE, Found, WIDTH};
-
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    pub(super) fn find(block: &[u8; WIDTH]) -> Found {
-        let parts = [load(block, 0), load(block, 16), load(block, 32), load(block, 48)];
-        let cased = parts.map(|part| _mm_or_si128(part, _mm_set1_epi8(CASE.cast_signed())));
-        Found {
-            quotes: equal(parts, b'"'),
-            backslashes: equal(parts, b'\\'),
-            opens: equal(cased, b'{'),
-            closes: equal(cased, b'}'),
-            commas: equal(parts, b','),
-        }
+/// Eight rows of eight bits, rows and columns exchanged: first single bits, then squares of two and of four.
+#[inline]
+fn transposed(mut bits: u64) -> u64 {
+    for (step, upper) in
+        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
+    {
+        let unlike = (bits ^ (bits >> step)) & upper;
+        bits ^= unlike ^ (unlike << step);
     }
-
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn load(block: &[u8; WIDTH], at: usize) -> __m128i {
-        let eight = |at: usize| {
-            let eight = block.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>());
-            eight.map_or(0, |eight| i64::from_le_bytes(*eight))
-        };
-        _mm_set_epi64x(eight(at + 8), eight(at))
-    }
-
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn equal(parts: [__m128i; 4], byte: u8) -> u64 {
-        let wanted = _mm_set1_epi8(byte.cast_signed());
-        let [a, b, c, d] = parts
-            .map(|part| u64::from(_mm_movemask_epi8(_mm_cmpeq_epi8(part, wanted)).cast_unsigned() & 0xffff));
-        a | b << 16 | c << 32 | d << 48
-    }
-}
-
-#[cfg(any(test, not(target_arch = "x86_64")))]
-mod narrow {
-    use super::{CASE, Found, WIDTH};
-
-    const EACH: u64 = u64::MAX / 255;
-
-    pub(super) fn find(block: &[u8; WIDTH]) -> Found {
-        let mut found = Found { quotes: 0, backslashes: 0, opens: 0, closes: 0, commas: 0 };
-        for (i, eight) in block.as_chunks::<8>().0.iter().enumerate() {
-            let bytes = u64::from_le_bytes(*eight);
-            let cased = bytes | (EACH * u64::from(CASE));
-            found.quotes |= equal(bytes, b'"') << (8 * i);
-            found.backslashes |= equal(bytes, b'\\') << (8 * i);
-            found.opens |= equal(cased, b'{') << (8 * i);
-            found.closes |= equal(cased, b'}') << (8 * i);
-            found.commas |= equal(bytes, b',') << (8 * i);
-        }
-        found
-    }
-
-    /// One bit for each of eight bytes.
-    fn equal(bytes: u64, byte: u8) -> u64 {
-        const LOW: u64 = EACH * 0x7f;
-        let other = bytes ^ (EACH * u64::from(byte));
-        let equal = !((other & LOW).wrapping_add(LOW) | other | LOW) >> 7;
-        // Brings the lowest bits of all bytes together in the highest byte.
-        equal.wrapping_mul(0x0102_0408_1020_4080) >> 56
-    }
+    bits
 }
 
 #[cfg(test)]
@@ -211,17 +167,21 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_found_alike_in_every_place() {
+    fn every_byte_is_found_in_every_place() {
         for byte in 0..=u8::MAX {
             for place in 0..WIDTH {
-                let mut block = [byte.wrapping_add(1); WIDTH];
+                let mut block = [b'x'; WIDTH];
                 block[place] = byte;
-                assert_eq!(find(&block), narrow::find(&block), "{byte} at {place}");
+                let bit = |is: bool| u64::from(is) << place;
+                let expected = Found {
+                    quotes: bit(byte == b'"'),
+                    backslashes: bit(byte == b'\\'),
+                    opens: bit(matches!(byte, b'{' | b'[')),
+                    closes: bit(matches!(byte, b'}' | b']')),
+                    commas: bit(byte == b','),
+                };
+                assert_eq!(find(&block), expected, "{byte} at {place}");
             }
-        }
-        let all: Vec<u8> = (0..=u8::MAX).collect();
-        for block in all.as_chunks::<WIDTH>().0 {
-            assert_eq!(find(block), narrow::find(block));
         }
     }
 
