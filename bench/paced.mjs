@@ -5,7 +5,7 @@ import { rotated } from './blast.mjs'
 /** Seconds to measure, by events a second. */
 const ALONE = { 100: 2, 1_000: 0.5, 5_000: 0.5 }
 const BESIDE_WORK = { 1_000: 1, 5_000: 1 }
-const WARM_UP_EVENTS = 4_000
+const WARM_UP_EVENTS = 20_000
 
 export async function pace({ source, samples, variants, round, part = 1 }) {
   const steps = [
