@@ -20,7 +20,7 @@ export async function blast({ source, samples, variants, payloads, round, part =
       if ((variant.payload ?? payload) !== payload) continue
       const rounds = (events) => Math.ceil(events / frames) * frames
       const steps = [
-        { payload, events: rounds(WARM_UP[payload]), isWarmUp: true },
+        { payload, events: variant.isLocal ? frames : rounds(WARM_UP[payload]), isWarmUp: true },
         { payload, events: rounds(EVENTS[payload] * part) * (variant.factor ?? 1) },
       ]
       const [figures] = await measure({ source, variant, steps })

@@ -12,9 +12,9 @@ import { slow } from './slow.mjs'
 import { judged } from './targets.mjs'
 import { FLOORS, PACED, QUICK, VARIANTS, secureVariants } from './variants.mjs'
 
-/** `parts`: of the events that a full run sends. Slow consumers and loading vary little: few rounds do. */
+/** `part`: of the events that a full run sends. Slow consumers and loading vary little: few rounds do. */
 const FULL = { rounds: 7, part: 1, slowRounds: 3, slowSeconds: 3, loads: 15 }
-const SHORT = { rounds: 2, part: 1 / 2, slowRounds: 1, slowSeconds: 1, loads: 3 }
+const SHORT = { rounds: 2, part: 1 / 3, slowRounds: 1, slowSeconds: 1, loads: 3 }
 
 export async function run({ quick, source, until, progress }) {
   const { rounds: most, part, slowRounds, slowSeconds, loads } = quick ? SHORT : FULL

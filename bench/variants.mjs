@@ -84,6 +84,6 @@ export const PACED = {
 export const QUICK = {
   payloads: ['small', 'medium', 'large'],
   plain: ['ws', 'text', 'shaped', 'parsed', 'untouched', 'select', 'texts', 'values'],
-  secure: ['ws', 'text', 'parsed'],
+  secure: ['ws', 'parsed'],
   paced: ['ws', 'parsed'],
 }
