@@ -129,6 +129,45 @@ fn an_absent_body_and_version_are_minus_one() {
 }
 
 #[test]
+fn values_stand_beside_the_bodies_they_belong_to() {
+    let mut queue = queue(QueueOptions::default());
+    let mut random = SplitMix::new(3);
+    let (mut batch, mut n, mut shaped, mut shapes) = (Batch::default(), 0, 0, 0);
+    for _ in 0..200 {
+        queue.shape_bodies(random.up_to(5) > 0);
+        for _ in 0..random.up_to(100) {
+            // One in ten is no object of a shape that comes again.
+            let odd = if random.up_to(9) == 0 { format!(r#"","{n}":""#) } else { String::new() };
+            push(&mut queue, &frame(n, &odd), n);
+            n += 1;
+        }
+        while !queue.is_empty() {
+            batch.clear();
+            queue.drain(&mut batch, 1 + random.up_to(80) as usize, random.up_to(10_000) as usize);
+            shapes += batch.shapes.len();
+            if batch.values.is_empty() {
+                assert!(batch.events().all(|row| row.values.is_none()));
+                continue;
+            }
+            let all: Vec<serde_json::Value> = serde_json::from_slice(&batch.values).unwrap();
+            assert_eq!(all.len(), batch.len());
+            for (row, values) in batch.events().zip(&all) {
+                let Some(range) = row.values else {
+                    assert!(values.is_null());
+                    continue;
+                };
+                let own: serde_json::Value = serde_json::from_slice(&batch.values[range]).unwrap();
+                let body: serde_json::Value = serde_json::from_slice(&batch.text[row.body.unwrap()]).unwrap();
+                assert_eq!((&own, &own[1]), (values, &body["n"]));
+                shaped += 1;
+            }
+        }
+    }
+    assert!(shaped > n / 2, "{shaped} of {n}");
+    assert_eq!(shapes, 1);
+}
+
+#[test]
 fn pausing_keeps_everything_and_resumes_at_half() {
     let mut queue = queue(options(10, 1 << 20, OnFull::Pause));
     for n in 0..10 {
