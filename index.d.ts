@@ -618,7 +618,7 @@ export interface NotificationClientOptions {
   queue?: {
     /** Default 100,000; 1 to 10,000,000. */
     maxEvents?: number
-    /** Default 16,777,216 (16 MiB); 1,024 to 1,073,741,824. */
+    /** Default 4,194,304 (4 MiB); 1,024 to 1,073,741,824. */
     maxBytes?: number
     /**
      * When one of both is reached: `'pause'` stops reading the sockets until half is free again, and nothing is lost here;

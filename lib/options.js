@@ -17,7 +17,7 @@ const OPTIONS = {
   continuity: choice({ of: ['overlap', 'standby', 'reconnect'], fallback: 'overlap' }),
   queue: group({
     maxEvents: number({ min: 1, max: 10_000_000, fallback: 100_000 }),
-    maxBytes: number({ min: 1_024, max: 1_073_741_824, fallback: 16_777_216 }),
+    maxBytes: number({ min: 1_024, max: 1_073_741_824, fallback: 4_194_304 }),
     onFull: choice({ of: ['pause', 'dropOldest', 'dropNewest'], fallback: 'pause' }),
   }),
   network: group({

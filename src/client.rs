@@ -17,8 +17,9 @@ use crate::header::Header;
 /// What crosses of a batch: a copy, or beyond [`COPIED_BYTES`] the memory itself.
 type Text<'env> = Either<JsString<'env>, BufferSlice<'env>>;
 
-/// Up to here a copy costs less than an external buffer and its finalizer; V8 gives strings of 128 KiB pages of their own.
-const COPIED_BYTES: usize = 64 << 10;
+/// Up to here it is copied: buffers outside of V8's heap stay until it collects, and it does not know that it should. V8 gives
+/// strings from 128 KiB on pages of their own, which costs more than a buffer.
+const COPIED_BYTES: usize = 120 << 10;
 
 /// One client. Every method returns at once. It ends with its last reference: a client that was forgotten keeps no socket
 /// open.

@@ -78,7 +78,8 @@ pub(crate) enum Credentials {
 pub(crate) struct QueueOptions {
     /// Default 100,000; at least 1.
     pub(crate) max_events: usize,
-    /// Default 16 MiB, which is what bounds in practice: 450-byte events reach it at about 30,000. At least 1 KiB.
+    /// Default 4 MiB, which is what bounds in practice: 450-byte events reach it at about 8,000. With it a process takes at
+    /// most 20 MB more than one with the `ws` package (`bench/`). At least 1 KiB.
     pub(crate) max_bytes: usize,
     pub(crate) on_full: OnFull,
 }
@@ -96,7 +97,7 @@ pub(crate) enum OnFull {
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { max_events: 100_000, max_bytes: 16 << 20, on_full: OnFull::default() }
+        Self { max_events: 100_000, max_bytes: 4 << 20, on_full: OnFull::default() }
     }
 }
 
