@@ -133,7 +133,10 @@ export class NotificationClient implements AsyncDisposable {
    */
   replay(options: { from: Date | number; to?: Date | number }): AsyncIterableIterator<NotificationEvent>
 
-  /** The last 1,000 closed gaps and every open one, oldest first. */
+  /**
+   * The last 1,000 closed gaps and every open one, oldest first; fewer closed ones if they name more than 100,000 topics
+   * together.
+   */
   gaps(): Gap[]
 
   /** Figures at this moment, as a plain object. */
@@ -378,7 +381,8 @@ export interface ClientStats {
     topics: number
   }[]
   topics: { wanted: number; subscribed: number; pending: number; rejected: number }
-  gaps: { total: number; open: number; closedMs: number }
+  /** `kept`: the closed ones that `gaps()` has, by how far they were filled. */
+  gaps: { total: number; open: number; closedMs: number; kept: Record<Gap['backfilled'], number> }
   /** Events that reached the queue. */
   received: number
   /** Events handed to listeners and iterators; once, however many there are. */

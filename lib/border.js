@@ -1,6 +1,7 @@
 'use strict'
 
 const { fromNative } = require('./errors')
+const { expandTopics } = require('./native')
 
 /** The bell must not keep a forgotten client alive: the native side holds it for as long as it lives itself. */
 function bell(client, ring) {
@@ -15,7 +16,11 @@ function bell(client, ring) {
 function remains(native) {
   const [topics, gaps, stats] = [native.topics(), native.gaps(), native.stats()]
   native.release()
-  return { topics: () => topics, gaps: () => gaps, stats: () => stats }
+  const statuses = (names) => {
+    const wanted = new Set(expandTopics(names))
+    return JSON.stringify(JSON.parse(topics).filter(({ topic }) => wanted.has(topic)))
+  }
+  return { topics: () => topics, statuses, gaps: () => gaps, stats: () => stats }
 }
 
 /** Calls into the addon; what it throws becomes an error of this package. */

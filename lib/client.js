@@ -12,7 +12,7 @@ const { emitEach, emitError, rethrow } = require('./emit')
 const { ClosedError, NotificationError, fromReport, listenerFailed } = require('./errors')
 const { health, serveHealth } = require('./health')
 const { metrics } = require('./metrics')
-const { NativeClient, expandTopics } = require('./native')
+const { NativeClient } = require('./native')
 const { readOptions } = require('./options')
 const { Pump } = require('./pump')
 const { replay } = require('./replay')
@@ -127,10 +127,9 @@ class NotificationClient extends EventEmitter {
   async #change(change, topics, options) {
     const names = topicNames(topics, 'topics')
     this.#refuseIfOver()
-    const wanted = new Set(native(() => expandTopics(names)))
     const request = native(() => this.#native.requestTopics(change, names, options))
     if (this.#isBegun) await this.#settled(request)
-    return this.topics().filter(({ topic }) => wanted.has(topic))
+    return JSON.parse(this.#native.statuses(names))
   }
 
   #settled(request) {
@@ -283,8 +282,8 @@ class NotificationClient extends EventEmitter {
   }
 
   [inspect.custom](depth, options) {
-    const { state } = this
-    return `NotificationClient ${inspect({ state, topics: this.topics().length, gaps: this.gaps().length }, options)}`
+    const { state, topics, gaps } = this.stats()
+    return `NotificationClient ${inspect({ state, topics: topics.wanted, gaps: gaps.total }, options)}`
   }
 
   get #isOver() {

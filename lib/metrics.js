@@ -82,11 +82,7 @@ function metrics(client) {
     ]
     add('copy_skew_seconds', 'gauge', 'How far apart the copies of two channels came.', samples)
   }
-  const gaps = client.gaps()
-  const filled = ['no', 'partial', 'yes'].map((how) => [
-    `{backfilled="${how}"}`,
-    gaps.filter(({ to, backfilled }) => to !== null && backfilled === how).length,
-  ])
+  const filled = Object.entries(stats.gaps.kept).map(([how, count]) => [`{backfilled="${how}"}`, count])
   add('gaps_kept', 'gauge', 'The last closed gaps, at most 1000, by how far they were filled.', filled)
   return `${lines.join('\n')}\n`
 }

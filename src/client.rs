@@ -183,6 +183,12 @@ impl NativeClient {
         json(&self.client()?.topic_reports())
     }
 
+    /// Statuses of those of these topics that are wanted, as JSON.
+    #[napi(catch_unwind)]
+    pub fn statuses(&self, names: Vec<String>) -> Result<String> {
+        json(&self.client()?.reports_of(&names).map_err(|error| invalid(&error))?)
+    }
+
     /// Every gap so far, as JSON.
     #[napi(catch_unwind)]
     pub fn gaps(&self) -> Result<String> {

@@ -278,12 +278,23 @@ impl Client {
 
     /// The same, with what is done to their events.
     pub fn topic_reports(&self) -> Vec<TopicReport> {
-        let report = |status: TopicStatus| {
-            let options = self.shared.delivery.topic_options(&status.topic).unwrap_or_default();
-            let select = options.select.map(|selected| selected.paths.to_vec());
-            TopicReport { status, select, conflate: options.conflate }
-        };
-        self.topics().into_iter().map(report).collect()
+        self.topics().into_iter().map(|status| self.report(status)).collect()
+    }
+
+    /// Of those of these topics that are wanted only. Names may be combined.
+    ///
+    /// # Errors
+    /// If a name is not a topic.
+    pub fn reports_of(&self, names: &[String]) -> Result<Vec<TopicReport>, OptionError> {
+        let topics = expand(names)?;
+        let statuses = self.shared.look(|machine, _| machine.statuses(&topics));
+        Ok(statuses.into_iter().map(|status| self.report(status)).collect())
+    }
+
+    fn report(&self, status: TopicStatus) -> TopicReport {
+        let options = self.shared.delivery.topic_options(&status.topic).unwrap_or_default();
+        let select = options.select.map(|selected| selected.paths.to_vec());
+        TopicReport { status, select, conflate: options.conflate }
     }
 
     /// The last closed gaps and every open one.

@@ -49,8 +49,8 @@ pub use environment::Environment;
 pub use genesys_notifications_journal::{Report, Stats as JournalStats};
 pub use genesys_notifications_proto::{
     Backfilled, Certainty, ChannelStats, ClientState, ErrorCode, ErrorReport, Gap, GapStats, Governor,
-    GovernorConfig, LogLine, MachineStats, Notice, Now, Random, Reason, RequestId, SplitMix, StateChange,
-    TokenReason, Topic, TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
+    GovernorConfig, KeptGaps, LogLine, MachineStats, Notice, Now, Random, Reason, RequestId, SplitMix,
+    StateChange, TokenReason, Topic, TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
 };
 pub use options::{OptionError, Options};
 pub use replay::{Replay, ReplayBound, ReplayError, report};

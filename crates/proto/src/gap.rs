@@ -8,6 +8,9 @@ use crate::notice::{Backfilled, Certainty, Gap, Reason};
 /// Closed gaps kept for `gaps()`; older ones were delivered and are only counted.
 const KEPT: usize = 1_000;
 
+/// Fewer are kept if they name more topics than this together: a channel's gap names up to 1,000.
+const KEPT_NAMES: usize = 100_000;
+
 /// A gap as the ledger keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -28,6 +31,8 @@ pub(crate) struct Ledger {
     blind: BTreeMap<TopicId, u64>,
     open: BTreeMap<u64, Record>,
     closed: VecDeque<Record>,
+    /// How many topics the closed ones name.
+    closed_names: usize,
     pub(crate) recorded: u64,
     pub(crate) closed_ms: u64,
 }
@@ -165,6 +170,19 @@ impl Ledger {
         self.closed.iter().chain(self.open.values())
     }
 
+    /// The closed gaps kept, by how far they were filled: not, partly, wholly.
+    pub(crate) fn kept(&self) -> [usize; 3] {
+        let mut kept = [0; 3];
+        for record in &self.closed {
+            kept[match record.backfilled {
+                Backfilled::No => 0,
+                Backfilled::Partial => 1,
+                Backfilled::Yes => 2,
+            }] += 1;
+        }
+        kept
+    }
+
     fn close(&mut self, number: u64, topics: BTreeSet<TopicId>, at: u64) -> Option<Record> {
         let open = self.open.get_mut(&number)?;
         let to = Some(at.max(open.from));
@@ -182,9 +200,11 @@ impl Ledger {
 
     fn keep(&mut self, record: Record) {
         self.closed_ms += record.to.unwrap_or(record.from).saturating_sub(record.from);
+        self.closed_names += record.topics.len();
         self.closed.push_back(record);
-        if self.closed.len() > KEPT {
-            self.closed.pop_front();
+        while self.closed.len() > KEPT || (self.closed_names > KEPT_NAMES && self.closed.len() > 1) {
+            let Some(oldest) = self.closed.pop_front() else { return };
+            self.closed_names -= oldest.topics.len();
         }
     }
 
@@ -279,5 +299,21 @@ mod tests {
             ledger.regain(&[A], at + 1);
         }
         assert_eq!((ledger.records().count(), ledger.recorded), (KEPT, 3_000));
+        ledger.backfilled(3_000, Backfilled::Partial).unwrap();
+        assert_eq!(ledger.kept(), [KEPT - 1, 1, 0]);
+    }
+
+    #[test]
+    fn records_of_many_topics_are_kept_for_a_shorter_time_but_the_last_always() {
+        let names = |count: u32| -> Vec<TopicId> { (0..count).map(TopicId).collect() };
+        let mut ledger = Ledger::default();
+        for (at, count) in [(0, 10), (10, 60_000), (20, 60_000), (30, 150_000)] {
+            ledger.regain(&names(count), at);
+            ledger.lose(&names(count), at + 1, Reason::Silence, Certainty::Certain);
+            ledger.regain(&names(count), at + 2);
+            let names: usize = ledger.records().map(|record| record.topics.len()).sum();
+            assert_eq!(names, ledger.closed_names);
+        }
+        assert_eq!(ledger.records().map(|record| record.from).collect::<Vec<_>>(), [31]);
     }
 }

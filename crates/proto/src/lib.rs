@@ -44,7 +44,7 @@ pub use io::{
     TopicRequest, TopicResult, Verb,
 };
 pub use machine::{
-    ChannelStats, Context, Disposition, GapStats, Machine, MachineStats, SkewStats, TopicStats,
+    ChannelStats, Context, Disposition, GapStats, KeptGaps, Machine, MachineStats, SkewStats, TopicStats,
 };
 pub use notice::{
     Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Moment,

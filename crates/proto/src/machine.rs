@@ -44,7 +44,7 @@ use crate::token::Tokens;
 use crate::topic::Topic;
 
 pub use frames::Disposition;
-pub use stats::{ChannelStats, GapStats, MachineStats, SkewStats, TopicStats};
+pub use stats::{ChannelStats, GapStats, KeptGaps, MachineStats, SkewStats, TopicStats};
 
 /// A clock that advanced by this much more than the other, or a wake-up that came this late, is a jump.
 const JUMP_MS: u64 = 1_000;
@@ -211,7 +211,14 @@ impl Machine {
         self.roster.wanted().map(|id| self.roster.status(id)).collect()
     }
 
-    /// The last 1,000 closed gaps and every open one.
+    /// The statuses of those of these topics that are wanted, in order of their first naming.
+    pub fn statuses(&self, topics: &[Topic]) -> Vec<TopicStatus> {
+        let found = topics.iter().filter_map(|topic| self.roster.find(topic.as_str()));
+        let wanted: BTreeSet<TopicId> = found.filter(|id| self.roster.is_wanted(*id)).collect();
+        wanted.into_iter().map(|id| self.roster.status(id)).collect()
+    }
+
+    /// The last 1,000 closed gaps (fewer if they name more than 100,000 topics together) and every open one.
     pub fn gaps(&self) -> Vec<Gap> {
         self.ledger.records().map(|record| self.public_gap(record)).collect()
     }

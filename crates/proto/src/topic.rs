@@ -86,7 +86,7 @@ impl Topic {
     }
 
     /// Only names combine; whether ids in the last place do is unknown, so they do not.
-    fn combines(&self) -> bool {
+    pub(crate) fn combines(&self) -> bool {
         let (prefix, suffix) = self.split();
         prefix.matches('.').count() >= 2 && suffix.chars().all(|c| c.is_ascii_alphabetic())
     }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::link::Link;
-use crate::notice::{ClientState, TopicState};
+use crate::notice::ClientState;
+use crate::roster::Verdict;
 use crate::time::Now;
 
 use super::Machine;
@@ -134,6 +135,20 @@ pub struct GapStats {
     pub open: usize,
     /// Sum of the lengths of the closed ones, in milliseconds.
     pub closed_ms: u64,
+    /// The last closed ones, by how far they were filled from the REST API.
+    pub kept: KeptGaps,
+}
+
+/// The closed gaps that are still known, by how far they were filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptGaps {
+    /// Not at all.
+    pub no: usize,
+    /// In part.
+    pub partial: usize,
+    /// As far as the API knows.
+    pub yes: usize,
 }
 
 impl Machine {
@@ -142,10 +157,10 @@ impl Machine {
         let mut topics = TopicStats::default();
         for id in self.roster.wanted() {
             topics.wanted += 1;
-            match self.roster.status(id).state {
-                TopicState::Pending => topics.pending += 1,
-                TopicState::Subscribed => topics.subscribed += 1,
-                TopicState::Rejected => topics.rejected += 1,
+            match self.roster.verdict(id) {
+                Verdict::Pending => topics.pending += 1,
+                Verdict::Subscribed => topics.subscribed += 1,
+                Verdict::Rejected(_) => topics.rejected += 1,
             }
         }
         let open = self.shards.iter().filter_map(|shard| shard.primary.as_ref()?.open());
@@ -165,6 +180,7 @@ impl Machine {
                 total: self.ledger.recorded,
                 open: self.ledger.open_count(),
                 closed_ms: self.ledger.closed_ms,
+                kept: self.kept_gaps(),
             },
             duplicates: counts.duplicates,
             unwanted: counts.unwanted,
@@ -182,6 +198,11 @@ impl Machine {
             audit_mismatches: counts.audit_mismatches,
             channels_in_use: self.census.in_use(),
         }
+    }
+
+    fn kept_gaps(&self) -> KeptGaps {
+        let [no, partial, yes] = self.ledger.kept();
+        KeptGaps { no, partial, yes }
     }
 
     fn standby_live(&self) -> usize {
