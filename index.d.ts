@@ -787,6 +787,7 @@ export type ErrorCode =
   | 'PROTOCOL_VIOLATION'
   | 'UNREADABLE_FRAME'
   /** The service allows 20 channels per client and user, and they are in use, or soon will be. */
+  /** A warning: from 15 of 20 channels on, and when the topics need all 20, so that none is left to replace one with. */
   | 'TOO_MANY_CHANNELS'
   | 'JOURNAL_FULL'
   /** The journal could not be read or written, or was found damaged; the message says what is lost. */

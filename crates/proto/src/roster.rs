@@ -117,6 +117,10 @@ impl Roster {
         self.loads.get(shard).is_none_or(|load| load.groups.is_empty())
     }
 
+    pub(crate) fn shards_in_use(&self) -> usize {
+        (0..self.loads.len()).filter(|shard| !self.is_empty(*shard)).count()
+    }
+
     /// Names the topic, wanted or not.
     pub(crate) fn intern(&mut self, topic: &Topic) -> TopicId {
         if let Some(id) = self.by_name.get(topic) {

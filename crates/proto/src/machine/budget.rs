@@ -119,13 +119,35 @@ impl Machine {
     /// Whether a channel more would displace one that this client uses: then those that drain, or are about to replace others,
     /// come first.
     pub(super) fn uses_all(&self) -> bool {
-        let is_used = |link: &Link| {
-            link.creating.is_some() || link.channel.as_ref().is_some_and(|channel| !channel.gone)
+        // A successor may still wait for the count, or for the governor: it will need a channel all the same.
+        let is_used = |role: Role, link: &Link| {
+            role == Role::Successor
+                || link.creating.is_some()
+                || link.channel.as_ref().is_some_and(|channel| !channel.gone)
         };
         let links = self.shards.iter().flat_map(Shard::links);
-        let used: Vec<Role> = links.filter(|(_, link)| is_used(link)).map(|(role, _)| role).collect();
+        let used: Vec<Role> =
+            links.filter(|(role, link)| is_used(*role, link)).map(|(role, _)| role).collect();
         let passing = used.iter().any(|role| matches!(role, Role::Successor | Role::Draining));
         passing && used.len() >= self.config.limits.channels
+    }
+
+    /// Whether the topics leave a channel for replacements.
+    pub(super) fn has_a_spare(&self) -> bool {
+        self.roster.shards_in_use() < self.config.limits.channels
+    }
+
+    pub(super) fn warn_of_no_spare(&mut self) {
+        let limits = &self.config.limits;
+        let message = format!(
+            "the topics need all {} channels: one that is replaced displaces another",
+            limits.channels
+        );
+        let spared = limits.channels.saturating_sub(1) * limits.topics_per_channel;
+        let hint =
+            format!("Want at most {spared} topics with one OAuth client: use a second one for the rest.");
+        self.log("warn", message.clone());
+        self.notify(Notice::Error(ErrorReport { hint: Some(hint), ..too_many(message) }));
     }
 
     fn has_lingering(&mut self, now: u64) -> bool {

@@ -71,6 +71,7 @@ impl Machine {
     fn want(&mut self, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
         let (shards, words) = self.most_shards();
         let limits = Limits { channels: shards, ..self.config.limits.clone() };
+        let had_a_spare = self.has_a_spare();
         let mut homeless = 0;
         for id in ids {
             let known = self.roster.is_wanted(*id);
@@ -105,6 +106,9 @@ impl Machine {
                     self.shards.push(Shard::new());
                 }
             }
+        }
+        if had_a_spare && !self.has_a_spare() {
+            self.warn_of_no_spare();
         }
         if homeless > 0 {
             let message = format!(

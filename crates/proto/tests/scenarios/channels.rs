@@ -96,6 +96,62 @@ fn a_second_channel_is_not_made_at_the_cost_of_others() {
     assert_eq!(world.machine.stats(world.clock.now()).standby_live, 1);
 }
 
+/// A client that needs so many channels, connected.
+fn needing(channels: usize) -> World {
+    let names: Vec<String> = (0..channels).map(|n| format!("v2.users.u{n}.presence")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let limits = Limits { topics_per_channel: 1, ..Limits::default() };
+    let mut world = World::new(Config { limits, ..Config::default() }, 7);
+    world.subscribe(&names);
+    world.connect();
+    until_connected(&mut world);
+    world.run_for(MINUTE);
+    world
+}
+
+fn warnings_of_no_spare(world: &World) -> Vec<ErrorReport> {
+    let mut said = said(world, ErrorCode::TooManyChannels);
+    said.retain(|error| error.message.starts_with("the topics need all 20 channels"));
+    said
+}
+
+// P3.12
+#[test]
+fn nineteen_channels_are_replaced_without_loss() {
+    let mut world = needing(19);
+    let request = world.rotate();
+    world.run_for(10 * MINUTE);
+    assert!(!world.unsettled.contains(&request));
+    assert_eq!((world.record.creations().len(), world.record.gaps()), (38, Vec::new()));
+    assert!(warnings_of_no_spare(&world).is_empty());
+}
+
+// P3.12
+#[test]
+fn topics_that_need_all_channels_are_warned_of_and_their_replacement_displaces_some_and_is_over() {
+    let mut world = needing(20);
+    let warnings = warnings_of_no_spare(&world);
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].retryable
+            && warnings[0].hint.as_deref().unwrap_or_default().contains("at most 19 topics")
+    );
+    let request = world.rotate();
+    world.run_for(20 * MINUTE);
+    assert!(!world.unsettled.contains(&request));
+    let (creations, gaps) = (world.record.creations().len(), world.record.closed_gaps());
+    assert!(gaps.iter().any(|gap| gap.reason == Reason::ChannelEvicted), "{gaps:?}");
+    world.run_for(HOUR);
+    assert_eq!((world.state(), world.record.creations().len()), (ClientState::Connected, creations));
+    assert_eq!(world.machine.stats(world.clock.now()).topics.subscribed, 20);
+    // Wanted again, one topic more needs the last channel again.
+    world.unsubscribe(&["v2.users.u0.presence"]);
+    world.subscribe(&["v2.users.u1.presence"]);
+    assert_eq!(warnings_of_no_spare(&world).len(), 1);
+    world.subscribe(&["v2.users.u0.presence"]);
+    assert_eq!(warnings_of_no_spare(&world).len(), 2);
+}
+
 // P3.11
 #[test]
 fn channels_of_our_own_that_nobody_uses_make_room() {
