@@ -6,7 +6,8 @@ use serde_json::Value;
 /// The 242 topic templates and their body schemas, from the .NET SDK named in `data/topics.min.json` (MIT).
 pub(crate) struct Catalogue {
     templates: Vec<Template>,
-    by_length: HashMap<usize, Vec<usize>>,
+    /// By the number of segments and the second one, which is never a placeholder.
+    by_kind: HashMap<(usize, String), Vec<usize>>,
     schemas: Vec<Vec<(String, Kind)>>,
 }
 
@@ -52,11 +53,11 @@ impl Catalogue {
         let schemas = data.schemas.iter().map(fields).collect();
         let templates: Vec<_> =
             data.topics.into_iter().map(|(text, schema)| Template { text, schema }).collect();
-        let mut by_length: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut by_kind: HashMap<_, Vec<usize>> = HashMap::new();
         for (i, template) in templates.iter().enumerate() {
-            by_length.entry(template.text.split('.').count()).or_default().push(i);
+            by_kind.entry(kind_of(&template.text)).or_default().push(i);
         }
-        Self { templates, by_length, schemas }
+        Self { templates, by_kind, schemas }
     }
 
     pub(crate) fn templates(&self) -> &[Template] {
@@ -70,13 +71,17 @@ impl Catalogue {
     /// The template a full topic name belongs to; a literal segment wins over a placeholder.
     pub(crate) fn find(&self, topic: &str) -> Option<&Template> {
         // The WebSocket has no wildcards: a literal `{id}` names nothing.
-        let candidates = self.by_length.get(&topic.split('.').count()).filter(|_| !topic.contains('{'))?;
+        let candidates = self.by_kind.get(&kind_of(topic)).filter(|_| !topic.contains('{'))?;
         candidates
             .iter()
             .map(|&i| &self.templates[i])
             .filter(|template| matches(&template.text, topic))
             .min_by_key(|template| template.text.matches("{id}").count())
     }
+}
+
+fn kind_of(topic: &str) -> (usize, String) {
+    (topic.split('.').count(), topic.split('.').nth(1).unwrap_or_default().to_owned())
 }
 
 /// Whether a topic is `pattern`, a name or a template whose `{id}` stands for any one segment.
