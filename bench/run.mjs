@@ -10,9 +10,10 @@ import { parseArgs } from 'node:util'
 import { chart } from './chart.mjs'
 import * as delivery from './delivery.mjs'
 import * as journal from './journal.mjs'
+import * as scale from './scale.mjs'
 import { Source } from './source.mjs'
 
-const BENCHMARKS = { journal, delivery }
+const BENCHMARKS = { journal, delivery, scale }
 const RESULTS = new URL('results.json', import.meta.url)
 const CHART = new URL('chart.svg', import.meta.url)
 
