@@ -3,8 +3,7 @@
 use genesys_notifications_proto::backfill::Method;
 use genesys_notifications_proto::{ChannelsInUse, Failure, Rejection, TopicResult, Verb};
 use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::backfill::Call;
@@ -84,10 +83,9 @@ impl Rest {
         if verb != Verb::Clear {
             url.set_query(Some("ignoreErrors=true"));
         }
-        let body: Vec<_> = topics.iter().map(|topic| json!({ "id": topic })).collect();
         let request = match verb {
-            Verb::Replace => self.http.put(url).json(&body),
-            Verb::Add => self.http.post(url).json(&body),
+            Verb::Replace => self.http.put(url).json(&named(topics)),
+            Verb::Add => self.http.post(url).json(&named(topics)),
             Verb::Clear => self.http.delete(url),
         };
         match exchange(request.bearer_auth(token.expose()), BODY_CAP, wall_ms(), secrets).await {
@@ -190,6 +188,15 @@ fn count_channels(answer: &Answer, _: &Secrets) -> Result<ChannelsInUse, Failure
 fn confirmed_topics(answer: &Answer, secrets: &Secrets) -> Result<Vec<String>, Failure> {
     let topics = read_topics(answer, secrets)?;
     Ok(topics.into_iter().filter(|topic| topic.rejected.is_none()).map(|topic| topic.id).collect())
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    id: &'a str,
+}
+
+fn named(topics: &[String]) -> Vec<Named<'_>> {
+    topics.iter().map(|topic| Named { id: topic }).collect()
 }
 
 fn read_channel(
