@@ -1,5 +1,10 @@
 //! Where the tokens of a JSON text end; nothing where they are not valid.
 
+use wide::u8x16;
+
+/// Bytes that are looked at together.
+const WIDTH: usize = 16;
+
 /// The first byte from `at` that is not white space, and where it is.
 #[inline(always)]
 pub(crate) fn token(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
@@ -68,13 +73,16 @@ fn behind_escape(bytes: &[u8], at: usize) -> Option<usize> {
 /// The first quote, backslash or control character from `at`, and where it is.
 #[inline(always)]
 pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
-    while let Some(chunk) = bytes.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>()) {
-        let mask = specials(u64::from_le_bytes(*chunk));
+    while let Some(chunk) = bytes.get(at..at + WIDTH).and_then(|rest| rest.first_chunk::<WIDTH>()) {
+        let block = u8x16::new(*chunk);
+        let is_control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+        let found = is_control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'));
+        let mask = found.to_bitmask();
         if mask != 0 {
-            let found = mask.trailing_zeros() as usize / 8;
-            return Some((chunk[found & 7], at + found));
+            let place = mask.trailing_zeros() as usize % WIDTH;
+            return Some((chunk[place], at + place));
         }
-        at += 8;
+        at += WIDTH;
     }
     special_of_the_last(bytes, at)
 }
@@ -84,14 +92,4 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
 fn special_of_the_last(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let mut rest = bytes.iter().enumerate().skip(at);
     rest.find(|(_, byte)| matches!(byte, b'"' | b'\\' | 0..0x20)).map(|(at, byte)| (*byte, at))
-}
-
-/// Eight bytes at once: the lowest bit set is in the first special one. Higher ones may be borrowed and mean nothing.
-#[inline(always)]
-fn specials(bytes: u64) -> u64 {
-    const EACH: u64 = u64::MAX / 255;
-    // The quote is 0x22: so turned it comes next to the control characters, and one comparison finds both.
-    let controls_and_quotes = (bytes ^ (EACH * 0x02)).wrapping_sub(EACH * 0x21);
-    let backslashes = (bytes ^ (EACH * 0x5c)).wrapping_sub(EACH);
-    (controls_and_quotes | backslashes) & !bytes & (EACH * 0x80)
 }

@@ -1,5 +1,7 @@
 //! Where the brackets and commas of a JSON text are, 64 bytes at a time.
 
+use wide::u8x16;
+
 const WIDTH: usize = 64;
 
 /// One bit for each byte of a block, the first lowest; only what is outside of strings.
@@ -78,10 +80,7 @@ fn since_odd(mut bits: u64) -> u64 {
     bits
 }
 
-/// A one in each byte.
-const EACH: u64 = u64::MAX / 255;
-
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     quotes: u64,
     backslashes: u64,
@@ -95,43 +94,19 @@ const CASE: u8 = 0x20;
 
 #[inline]
 fn find(block: &[u8; WIDTH]) -> Found {
-    let mut words = [0_u64; 8];
-    for (word, bytes) in words.iter_mut().zip(block.as_chunks::<8>().0) {
-        *word = u64::from_le_bytes(*bytes);
+    let mut found = Found::default();
+    for (i, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
+        let bytes = u8x16::new(*bytes);
+        let cased = bytes | u8x16::splat(CASE);
+        let equal =
+            |bytes: u8x16, byte: u8| u64::from(bytes.simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * i);
+        found.quotes |= equal(bytes, b'"');
+        found.backslashes |= equal(bytes, b'\\');
+        found.opens |= equal(cased, b'{');
+        found.closes |= equal(cased, b'}');
+        found.commas |= equal(bytes, b',');
     }
-    let cased = words.map(|word| word | (EACH * u64::from(CASE)));
-    Found {
-        quotes: equal(&words, b'"'),
-        backslashes: equal(&words, b'\\'),
-        opens: equal(&cased, b'{'),
-        closes: equal(&cased, b'}'),
-        commas: equal(&words, b','),
-    }
-}
-
-/// One bit for each byte of the block, eight bytes at once.
-#[inline]
-fn equal(words: &[u64; 8], byte: u8) -> u64 {
-    const LOW: u64 = EACH * 0x7f;
-    let mut columns = 0;
-    for (row, word) in words.iter().enumerate() {
-        let other = word ^ (EACH * u64::from(byte));
-        let equal = !((other & LOW).wrapping_add(LOW) | other | LOW);
-        columns |= equal >> (7 - row);
-    }
-    transposed(columns)
-}
-
-/// Eight rows of eight bits, rows and columns exchanged: first single bits, then squares of two and of four.
-#[inline]
-fn transposed(mut bits: u64) -> u64 {
-    for (step, upper) in
-        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
-    {
-        let unlike = (bits ^ (bits >> step)) & upper;
-        bits ^= unlike ^ (unlike << step);
-    }
-    bits
+    found
 }
 
 #[cfg(test)]
