@@ -22,7 +22,7 @@ class Bodies {
   #isAuto
   #shapes
   #isShaped
-  #slices = []
+  #tallies = []
   #next = 0
   /** What part of late was read. */
   #read = 0
@@ -50,17 +50,17 @@ class Bodies {
     this.#shapes.add(list)
   }
 
-  /** A slice was taken. */
-  add(slice) {
-    const before = this.#slices[this.#next]
-    this.#slices[this.#next] = slice
+  /** A slice was taken, of which this is the tally. */
+  add(tally) {
+    const before = this.#tallies[this.#next]
+    this.#tallies[this.#next] = tally
     this.#next = (this.#next + 1) % BEHIND
     if (before !== undefined) this.#learn(before)
   }
 
-  #learn({ count, bodiesRead }) {
+  #learn({ count, read }) {
     const weight = Math.min(MOST_WEIGHT, count / MEMORY)
-    this.#read += (bodiesRead / count - this.#read) * weight
+    this.#read += (read / count - this.#read) * weight
     if (this.#isAuto) this.#shape(this.#isShaped ? this.#read > RARELY_READ : this.#read > MOSTLY_READ)
   }
 

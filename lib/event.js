@@ -44,7 +44,7 @@ class NotificationEvent {
       length += lines.length
       i = next
     }
-    return { bytes: parts.length === 1 ? parts[0] : Buffer.concat(parts, length), offsets }
+    return { bytes: joined(parts, length), offsets }
   }
 
   /** From an event on, those that lie one behind the other in one slice. */
@@ -115,6 +115,16 @@ class NotificationEvent {
     const nextDepth = options.depth === null ? null : options.depth - 1
     return `NotificationEvent ${inspect(this.toJSON(), { ...options, depth: nextDepth })}`
   }
+}
+
+/** Texts of ASCII and buffers in one buffer, each copied once. */
+function joined(parts, length) {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const part of parts) {
+    at += typeof part === 'string' ? bytes.latin1Write(part, at) : part.copy(bytes, at)
+  }
+  return bytes
 }
 
 module.exports = { NotificationEvent }

@@ -58,7 +58,7 @@ class Inlet {
     if (rows[header + NAMES] > this.names.length) this.names.push(...this.#native.takeNames())
     if (rows[header + SHAPES] > this.#shapes) this.#learn(rows[header + SHAPES])
     this.#slice = new Slice(text, rows, header, this.names, this.#bodies)
-    this.#bodies.add(this.#slice)
+    this.#bodies.add(this.#slice.tally)
     this.#next = header + COLUMNS
     this.#end = this.#next + rows[header + COUNT] * COLUMNS
     this.#free = this.#end

@@ -1,7 +1,5 @@
 'use strict'
 
-const { transcode } = require('node:buffer')
-
 /** Numbers per row; see `Batch` in crates/client. Before the rows of a slice there is one of header. */
 const COLUMNS = 16
 
@@ -24,6 +22,7 @@ const VALUES_LENGTH = 7
 
 const UPPER = 2 ** 32
 const LINE_FEED = 10
+const MANY = 32
 
 /**
  * Events that crossed together: a row of header and theirs, read when asked for, and their text, a string or if it is large
@@ -32,7 +31,8 @@ const LINE_FEED = 10
 class Slice {
   /** Each client and each replay has its own. */
   names
-  bodiesRead = 0
+  /** What `Bodies` wants to know of it: how many events there are, and the bodies of how many were read. */
+  tally
   #text
   #rows
   #header
@@ -46,10 +46,7 @@ class Slice {
     this.#header = header
     this.names = names
     this.#bodies = bodies
-  }
-
-  get count() {
-    return this.#rows[this.#header + COUNT]
+    this.tally = { count: rows[header + COUNT], read: 0 }
   }
 
   topicName(at) {
@@ -82,7 +79,7 @@ class Slice {
   }
 
   body(at) {
-    this.bodiesRead++
+    this.tally.read++
     return this.#rows[at + VALUES] < 0 ? this.#parsed(at + BODY) : this.#bodies.shapes.build(this.#valuesOf(at))
   }
 
@@ -90,18 +87,12 @@ class Slice {
     return this.#parsed(at + METADATA)
   }
 
-  /** The frames from one row to another, both included, as bytes of JSON lines in UTF-8. */
+  /** The frames from one row to another, both included, as JSON lines: text if all of it is ASCII, otherwise bytes of UTF-8. */
   lines(from, to) {
     const rows = this.#rows
-    const isAscii = rows[this.#header + IS_ASCII] === 1
     // Behind each frame there is a line feed.
-    const start = rows[from + START]
-    const end = rows[to + START] + rows[to + START + 1] + 1
-    if (typeof this.#text === 'string') {
-      return Buffer.from(this.#text.slice(start, end), isAscii ? 'latin1' : 'utf8')
-    }
-    const bytes = this.#text.subarray(start, end)
-    return isAscii ? Buffer.from(bytes) : transcode(bytes, 'latin1', 'utf8')
+    const text = this.#part(rows[from + START], rows[to + START] + rows[to + START + 1] + 1)
+    return rows[this.#header + IS_ASCII] === 1 ? text : Buffer.from(text, 'utf8')
   }
 
   /** Where these frames begin in their `lines`, if those begin at `base`. */
@@ -121,8 +112,7 @@ class Slice {
 
   #valuesOf(at) {
     if (this.#values === undefined) {
-      if (!this.#bodies.areMostlyRead)
-        return JSON.parse(this.#cut(at + VALUES, this.#rows[this.#header + FRAMES_LENGTH]))
+      if (!this.#isParsedWhole) return JSON.parse(this.#cut(at + VALUES, this.#rows[this.#header + FRAMES_LENGTH]))
       const start = this.#rows[this.#header + FRAMES_LENGTH]
       this.#values = JSON.parse(this.#part(start, start + this.#rows[this.#header + VALUES_LENGTH]))
     }
@@ -130,6 +120,11 @@ class Slice {
     const values = this.#values[index]
     this.#values[index] = null
     return values
+  }
+
+  /** One call for many small texts costs less; of few large ones too much would be alive at once. */
+  get #isParsedWhole() {
+    return this.#bodies.areMostlyRead && this.tally.count >= MANY
   }
 
   #parsed(column) {

@@ -108,6 +108,11 @@ impl Batch {
 }
 
 impl Row {
+    /// Its text and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.values.as_ref().map_or(0, Range::len)
+    }
+
     pub(crate) fn write(&self, rows: &mut Vec<i32>) {
         let [start, length] = span(Some(&self.text));
         let [body_start, body_length] = span(self.body.as_ref());

@@ -11,6 +11,12 @@ use crate::batch::{Batch, NO_VALUES, ROW_WIDTH, Row, move_rows};
 const EVENTS: usize = 64;
 const BYTES: usize = 64 << 10;
 
+/// Text that grows beyond this gets the memory of a whole chunk at once instead of twice what it needs.
+const SMALL_BYTES: usize = 8 << 10;
+
+/// Of text, which leaves with the values behind it.
+const KEPT_BYTES: usize = 2 * BYTES;
+
 #[derive(Debug)]
 pub(crate) struct Chunk {
     text: Vec<u8>,
@@ -20,20 +26,22 @@ pub(crate) struct Chunk {
     rows: Vec<i32>,
     /// Rows before this one are gone.
     first: usize,
+    /// Of the frames and values of the others.
+    bytes: usize,
 }
 
 /// What went into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) events: usize,
-    /// Of their frames.
+    /// Of their frames and values.
     pub(crate) bytes: usize,
     pub(crate) last_sequence: u64,
 }
 
 impl Chunk {
     pub(crate) fn new() -> Self {
-        Self { text: Vec::new(), is_ascii: true, values: Vec::new(), rows: Vec::new(), first: 0 }
+        Self { text: Vec::new(), is_ascii: true, values: Vec::new(), rows: Vec::new(), first: 0, bytes: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -47,6 +55,9 @@ impl Chunk {
     /// Copies a frame, as one line, and says where it and these slices of it lie now; a part that is no slice of it is absent.
     pub(crate) fn copy(&mut self, frame: &str, parts: [Option<&str>; 2]) -> [Option<Range<usize>>; 3] {
         let mut start = self.text.len();
+        if start + frame.len() > SMALL_BYTES && start < BYTES {
+            self.text.reserve_exact((BYTES + 1).saturating_sub(start));
+        }
         let [first, second] = parts.map(|part| part.and_then(|part| range_in(frame, part)));
         let ranges = [Some(0..frame.len()), first, second];
         let moved = if frame.is_ascii() {
@@ -106,6 +117,7 @@ impl Chunk {
             self.values.extend_from_slice(NO_VALUES);
         }
         row.write(&mut self.rows);
+        self.bytes += row.bytes();
     }
 
     /// Moves its next events into an empty batch: at least one, then as many as the limits allow. All that is there moves
@@ -120,28 +132,31 @@ impl Chunk {
             close(&mut batch.values);
             self.first = self.len();
             let last_sequence = batch.events().next_back().map_or(0, |row| row.sequence);
-            return Taken { events, bytes: batch.text.len() - events, last_sequence };
+            return Taken { events, bytes: std::mem::take(&mut self.bytes), last_sequence };
         }
         let left = &self.rows[self.first * ROW_WIDTH..];
         let from = left.chunks_exact(ROW_WIDTH).next().map_or(0, |row| Row::read(row).text.start);
-        let (mut events, mut to, mut last_sequence) = (0, from, 0);
+        let (mut events, mut bytes, mut to, mut last_sequence) = (0, 0, from, 0);
         for row in left.chunks_exact(ROW_WIDTH).map(Row::read) {
             if events > 0 && (events >= max_events || row.text.end - from > max_bytes) {
                 break;
             }
-            (events, to, last_sequence) = (events + 1, row.text.end + 1, row.sequence);
+            (events, bytes) = (events + 1, bytes + row.bytes());
+            (to, last_sequence) = (row.text.end + 1, row.sequence);
         }
         batch.text.extend_from_slice(&self.text[from..to]);
         move_rows(from, &left[..events * ROW_WIDTH], &self.values, batch);
         close(&mut batch.values);
         self.first += events;
-        Taken { events, bytes: to - from - events, last_sequence }
+        self.bytes -= bytes;
+        Taken { events, bytes, last_sequence }
     }
 
     /// Forgets its next event.
     pub(crate) fn drop_first(&mut self) -> Option<Row> {
         let row = self.rows.chunks_exact(ROW_WIDTH).nth(self.first).map(Row::read)?;
         self.first += 1;
+        self.bytes -= row.bytes();
         Some(row)
     }
 
@@ -150,7 +165,7 @@ impl Chunk {
         self.text.clear();
         self.values.clear();
         self.rows.clear();
-        (self.text.capacity() <= 2 * BYTES).then_some(Self { is_ascii: true, first: 0, ..self })
+        (self.text.capacity() <= KEPT_BYTES).then_some(Self { is_ascii: true, first: 0, bytes: 0, ..self })
     }
 
     fn len(&self) -> usize {

@@ -14,6 +14,9 @@ use crate::options::{OnFull, QueueOptions};
 /// What an event costs beside its text: its row and the line feed behind it.
 const ROW_BYTES: usize = ROW_WIDTH * size_of::<i32>() + 1;
 
+/// About what comes between two wakes under load; memory that is given back to the system costs more than it is worth.
+const SPARE_CHUNKS: usize = 4;
+
 /// The service sends one version; a peer that invents them must not fill the table of names.
 const VERSIONS: usize = 64;
 const VERSION_BYTES: usize = 32;
@@ -98,8 +101,8 @@ pub(crate) struct EventQueue {
     shapes: Shapes,
     /// Whether bodies are given their shapes on the way in.
     is_shaping: bool,
-    /// One that went, for its memory.
-    spare: Option<Chunk>,
+    /// Chunks that went, for their memory.
+    spare: Vec<Chunk>,
 }
 
 #[derive(Debug, Default)]
@@ -126,7 +129,7 @@ impl EventQueue {
             names: Names::default(),
             shapes: Shapes::new(),
             is_shaping: false,
-            spare: None,
+            spare: Vec::new(),
         }
     }
 
@@ -252,7 +255,7 @@ impl EventQueue {
         };
         let version = event.version.and_then(|version| self.names.version(version));
         if self.chunks.back().is_none_or(|chunk| !chunk.takes(event.text.len())) {
-            self.chunks.push_back(self.spare.take().unwrap_or_else(Chunk::new));
+            self.chunks.push_back(self.spare.pop().unwrap_or_else(Chunk::new));
         }
         let chunk = self.chunks.back_mut().expect("one was just pushed if there was none");
         let [text, body, metadata] = chunk.copy(event.text, [Some(event.body), event.metadata]);
@@ -272,7 +275,7 @@ impl EventQueue {
         };
         chunk.add(&row);
         self.counts.events += 1;
-        self.counts.bytes += row.text.len() + ROW_BYTES;
+        self.counts.bytes += row.bytes() + ROW_BYTES;
     }
 
     fn drop_oldest(&mut self) {
@@ -281,15 +284,14 @@ impl EventQueue {
             self.remove_front();
         }
         self.counts.events -= 1;
-        self.counts.bytes -= row.text.len() + ROW_BYTES;
+        self.counts.bytes -= row.bytes() + ROW_BYTES;
         self.counts.dropped += 1;
         self.record_drop(self.names.id(row.topic), row.received_at);
     }
 
     fn remove_front(&mut self) {
-        if let Some(emptied) = self.chunks.pop_front().and_then(Chunk::emptied) {
-            self.spare = Some(emptied);
-        }
+        let emptied = self.chunks.pop_front().and_then(Chunk::emptied);
+        self.spare.extend(emptied.filter(|_| self.spare.len() < SPARE_CHUNKS));
     }
 
     fn record_drop(&mut self, topic: Option<TopicId>, received_at: u64) {
