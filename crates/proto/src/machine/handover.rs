@@ -31,15 +31,18 @@ impl Machine {
         if !is_ready {
             return;
         }
-        let mut all_alive = true;
+        let mut all_answered = true;
         for role in [Role::Primary, Role::Standby] {
             match self.shows_life(cx, index, role, is_asked) {
                 Life::Shown => {}
-                Life::Awaited => all_alive = false,
+                Life::Awaited => all_answered = false,
                 Life::None(loss) => return self.lost(cx, index, role, loss),
             }
+            // Nobody would ever know whether a list that is not waited for dropped a topic.
+            let link = self.shards[index].link(role).filter(|link| link.is_live());
+            all_answered &= link.is_none_or(|link| link.subscriptions.in_flight.is_none());
         }
-        match all_alive {
+        match all_answered {
             false => {}
             true if self.has_standby() && self.shards[index].is_live() => self.stand_by(cx, index),
             true => self.promote(cx, index),
