@@ -13,6 +13,7 @@ use crate::stage::{
 };
 
 const CREATE: usize = 1;
+const SUBSCRIBE: usize = 2;
 
 fn nothing_was_lost(world: &mut World) {
     let (wall, known_until) = (world.clock.now().wall, world.known_until());
@@ -210,6 +211,24 @@ fn a_topic_change_during_a_replacement_reaches_both_links() {
     let key = channel(&world, socket(&world));
     assert!(world.service.channels[&key].topics.contains(&b));
     assert!(world.record.gaps().is_empty());
+}
+
+// P3.5
+#[test]
+fn a_list_under_way_to_the_old_link_is_waited_for() {
+    let mut world = connected(&[A]);
+    let old = socket(&world);
+    world.manners.script[CREATE].push_back(Fate::Late(2_000));
+    world.rotate();
+    world.run_for(1_500);
+    // The old link's list is answered long after the successor could have taken over.
+    world.manners.script[SUBSCRIBE].push_back(Fate::Late(10_000));
+    world.subscribe(&[B]);
+    world.run_for(8 * SECOND);
+    assert_eq!(world.wires.open_here().len(), 2, "the successor waits");
+    world.run_for(MINUTE);
+    assert_ne!(socket(&world), old);
+    assert!(world.record.gaps().is_empty(), "{:?}", world.record.gaps());
 }
 
 // P3.3
