@@ -32,6 +32,7 @@ function object(next, depth) {
   return Object.fromEntries(entries)
 }
 
+// P11.1
 for (const bodies of ['text', 'shaped', 'auto']) {
   test(`bodies: '${bodies}' gives what JSON.parse makes of the text`, async (t) => {
     const { sim, client } = await world(t, { delivery: { bodies } })

@@ -41,6 +41,7 @@ async function read(batches, bodies = []) {
   return frames
 }
 
+// P11.2
 test('raw batches are the frames as JSON lines', async (t) => {
   const { client, publish } = await published(t)
   const reading = read(client.batches({ raw: true }), BODIES)

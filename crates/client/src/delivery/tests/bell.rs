@@ -63,6 +63,7 @@ impl Load {
     }
 }
 
+// P11.3
 #[test]
 fn few_events_never_wait_and_many_ring_seldom() {
     for per_second in [1, 100, 700, 1_000, 1_500] {
