@@ -691,8 +691,8 @@ export interface NotificationClientOptions {
     /**
      * How bodies come into JavaScript. `'text'`: as text, parsed when `eventBody` is first read. `'shaped'`: beside the text also
      * as values without their keys, from which the same body is built in less time than `JSON.parse` takes; preparing them costs
-     * another thread about as much, for bodies of some kilobytes more, than is saved on this one. Default `'auto'`: shaped as
-     * long as most bodies are read. Where code may not be generated (`--disallow-code-generation-from-strings`) it is always
+     * another thread about as much, for bodies of some kilobytes more, than is saved on this one. Default `'auto'`: those of up to
+     * 1,024 bytes shaped as long as most bodies are read, and the others as text. Where code may not be generated (`--disallow-code-generation-from-strings`) it is always
      * text.
      */
     bodies?: 'auto' | 'text' | 'shaped'

@@ -10,12 +10,15 @@ const MEMORY = 256
 const MOST_WEIGHT = 0.25
 const MOSTLY_READ = 0.6
 const RARELY_READ = 0.3
+/** Above this, shapes save this thread little and cost the native one much: see `npm run bench`. */
+const SMALL_BYTES = 1_024
+const EVERY_SIZE = 2 ** 32 - 1
 
 /**
  * How bodies cross: as text, or also as the values of their shapes, which costs the native side more and this one less if bodies
  * are read.
  *
- * `mode` is 'text', 'shaped', or 'auto': shaped while most bodies are read.
+ * `mode` is 'text', 'shaped', or 'auto': small ones shaped while most bodies are read.
  */
 class Bodies {
   #native
@@ -31,7 +34,7 @@ class Bodies {
     this.#native = native
     this.#isAuto = mode === 'auto' && Shapes.isPossible
     this.#isShaped = mode === 'shaped' && Shapes.isPossible
-    if (this.#isShaped) native.shapeBodies(true)
+    if (this.#isShaped) native.shapeBodies(EVERY_SIZE)
   }
 
   /** What bodies are built with; undefined as long as none had a shape. */
@@ -67,7 +70,7 @@ class Bodies {
   #shape(isShaped) {
     if (isShaped === this.#isShaped) return
     this.#isShaped = isShaped
-    this.#native.shapeBodies(isShaped)
+    this.#native.shapeBodies(isShaped ? SMALL_BYTES : 0)
   }
 }
 

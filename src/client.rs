@@ -257,10 +257,10 @@ impl NativeClient {
         json(&std::mem::take(&mut self.hand.borrow_mut().shapes.new))
     }
 
-    /// Whether events that come from now on bring the values of their bodies beside the text.
+    /// Events that come from now on bring the values of their bodies beside the text, if those have up to so many bytes.
     #[napi(catch_unwind)]
-    pub fn shape_bodies(&self, is_shaping: bool) -> Result<()> {
-        self.client()?.shape_bodies(is_shaping);
+    pub fn shape_bodies(&self, up_to_bytes: u32) -> Result<()> {
+        self.client()?.shape_bodies(up_to_bytes as usize);
         Ok(())
     }
 

@@ -249,10 +249,10 @@ impl Client {
         remains
     }
 
-    /// Whether events that come from now on have the values of their bodies in [`Batch::values`], where that serves. Worth it
-    /// for those who read most bodies: it is done once per event, on the client's own thread. Initially not.
-    pub fn shape_bodies(&self, is_shaping: bool) {
-        self.shared.delivery.shape_bodies(is_shaping);
+    /// Events that come from now on, with bodies of up to so many bytes, have the values of their bodies in [`Batch::values`], where
+    /// that serves. Worth it for those who read most bodies: it is done once per event, on the client's own thread. Initially 0.
+    pub fn shape_bodies(&self, up_to_bytes: usize) {
+        self.shared.delivery.shape_bodies(up_to_bytes);
     }
 
     /// Takes everything the caller is to be told or asked, in order.

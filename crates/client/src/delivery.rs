@@ -328,8 +328,8 @@ impl Delivery {
         self.room.notify_waiters();
     }
 
-    pub(crate) fn shape_bodies(&self, is_shaping: bool) {
-        self.state().queue.shape_bodies(is_shaping);
+    pub(crate) fn shape_bodies(&self, up_to_bytes: usize) {
+        self.state().queue.shape_bodies(up_to_bytes);
     }
 
     pub(crate) fn intern(&self, name: &str) -> u32 {

@@ -99,8 +99,8 @@ pub(crate) struct EventQueue {
     full: bool,
     names: Names,
     shapes: Shapes,
-    /// Whether bodies are given their shapes on the way in.
-    is_shaping: bool,
+    /// Bodies of up to so many bytes are given their shapes on the way in.
+    shaped_bytes: usize,
     /// Chunks that went, for their memory.
     spare: Vec<Chunk>,
 }
@@ -128,7 +128,7 @@ impl EventQueue {
             full: false,
             names: Names::default(),
             shapes: Shapes::new(),
-            is_shaping: false,
+            shaped_bytes: 0,
             spare: Vec::new(),
         }
     }
@@ -177,9 +177,9 @@ impl EventQueue {
         }
     }
 
-    /// Whether bodies that come from now on are handed out as the values of their shapes, too.
-    pub(crate) fn shape_bodies(&mut self, is_shaping: bool) {
-        self.is_shaping = is_shaping;
+    /// Bodies of up to so many bytes that come from now on are handed out as the values of their shapes, too.
+    pub(crate) fn shape_bodies(&mut self, up_to_bytes: usize) {
+        self.shaped_bytes = up_to_bytes;
     }
 
     /// Index of a name that rows may refer to from now on.
@@ -259,7 +259,8 @@ impl EventQueue {
         }
         let chunk = self.chunks.back_mut().expect("one was just pushed if there was none");
         let [text, body, metadata] = chunk.copy(event.text, [Some(event.body), event.metadata]);
-        let shapes = body.is_some().then_some(&mut self.shapes).filter(|_| self.is_shaping);
+        let shapes =
+            body.is_some().then_some(&mut self.shapes).filter(|_| event.body.len() <= self.shaped_bytes);
         let values = shapes.and_then(|shapes| chunk.shape(shapes, event.body));
         let row = Row {
             topic: topic as usize,

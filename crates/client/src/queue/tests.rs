@@ -134,7 +134,7 @@ fn values_stand_beside_the_bodies_they_belong_to() {
     let mut random = SplitMix::new(3);
     let (mut batch, mut n, mut shaped, mut shapes) = (Batch::default(), 0, 0, 0);
     for _ in 0..200 {
-        queue.shape_bodies(random.up_to(5) > 0);
+        queue.shape_bodies(if random.up_to(5) > 0 { 1_000 } else { 0 });
         for _ in 0..random.up_to(100) {
             // One in ten is no object of a shape that comes again.
             let odd = if random.up_to(9) == 0 { format!(r#"","{n}":""#) } else { String::new() };
