@@ -1,6 +1,5 @@
 use std::{error::Error, net::TcpStream, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
@@ -20,7 +19,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Node takes a certificate whose issuer has the same name for a self-signed one.
         params.distinguished_name.push(DnType::CommonName, "Benchmark authority");
-        let certificate = pem(params.self_signed(&key)?.der());
+        let certificate = params.self_signed(&key)?.pem();
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
@@ -49,16 +48,4 @@ pub(crate) fn accept(
     config: &Arc<ServerConfig>,
 ) -> Result<StreamOwned<ServerConnection, TcpStream>, Box<dyn Error>> {
     Ok(StreamOwned::new(ServerConnection::new(Arc::clone(config))?, stream))
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for (i, c) in text.chars().enumerate() {
-        if i > 0 && i % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(c);
-    }
-    pem + "\n-----END CERTIFICATE-----\n"
 }

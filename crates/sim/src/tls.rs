@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig,
@@ -36,7 +35,7 @@ impl Identity {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Node takes a certificate whose issuer has the same name for a self-signed one.
         params.distinguished_name.push(DnType::CommonName, "Simulator authority");
-        let authority = pem(params.self_signed(&key).map_err(words)?.der());
+        let authority = params.self_signed(&key).map_err(words)?.pem();
         let issuer = Issuer::new(params, key);
 
         let key = KeyPair::generate().map_err(words)?;
@@ -88,18 +87,6 @@ async fn pass(stream: TcpStream, acceptor: TlsAcceptor, inner: u16) {
         reset(secured.get_ref().0);
         reset(&plain);
     }
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for (i, c) in text.chars().enumerate() {
-        if i > 0 && i % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(c);
-    }
-    pem + "\n-----END CERTIFICATE-----\n"
 }
 
 fn words(error: impl std::fmt::Display) -> String {
