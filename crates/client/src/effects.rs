@@ -79,6 +79,7 @@ pub(crate) fn prepare(effect: &Effect, ticket: Ticket, turn: &mut Turn<'_>) -> J
             topics: topics.clone(),
         },
         Effect::OpenSocket { link, .. } => Job::Socket { channel: turn.channel(*link) },
+        Effect::Connect { .. } | Effect::LoadCursor => Job::Socket { channel: None },
         Effect::ListChannels { generation } => Job::ListChannels { token: turn.token(*generation) },
         Effect::ListSubscriptions { link, generation } => {
             Job::ListSubscriptions { token: turn.token(*generation), channel: turn.channel(*link) }

@@ -20,6 +20,64 @@ pub struct Config {
     /// How often the service's own list of each live channel's subscriptions is read back, give or take a fifth. Default
     /// 300,000; 0 is never.
     pub audit_every_ms: u64,
+    /// Instead of channels: a server that authenticates on the socket itself.
+    pub direct: Option<Direct>,
+}
+
+/// What the rules have to know of a direct endpoint. How its frames are made and read is the driver's business.
+#[derive(Clone, Debug)]
+pub struct Direct {
+    /// How a connection proves who it is.
+    pub auth: Auth,
+    /// How long a connection may take to say that it is ready; without it, it is ready once open (and told the token).
+    pub ready_timeout_ms: Option<u64>,
+    /// Whether topics are asked for on the socket. If not, the server sends what it sends.
+    pub subscribes: bool,
+    /// What happens when the token is renewed.
+    pub renewal: Renewal,
+    /// How the next connection goes on where the last one ended; without it, what an outage costs is a gap.
+    pub resume: Option<Resume>,
+    /// Whether a position of an earlier process is to be loaded before the first connection.
+    pub has_cursor: bool,
+}
+
+/// How a connection to a direct endpoint proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// With the token in the URL or in a header.
+    Opening,
+    /// With the token in the first message.
+    FirstMessage,
+    /// Not at all: no token is asked for.
+    None,
+}
+
+/// What a direct link does when the token is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// A new connection, overlapped.
+    Reconnect,
+    /// The first message again, on the same socket.
+    Message,
+}
+
+/// How a stream is resumed.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// The position of the very first connection, and of one after the server refused a position.
+    pub initial: Initial,
+    /// Whether the server sends the events of the position itself again. Where that is not known, the last position is sent
+    /// until events are seen to share one, then the one before it.
+    pub inclusive: Option<bool>,
+}
+
+/// Where a stream begins that has no position yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Initial {
+    /// The time of the connection, in ISO 8601 with milliseconds.
+    Now,
+    /// This.
+    Given(String),
 }
 
 /// What happens to the old channel once its successor is proven alive.
@@ -101,6 +159,7 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             connect_timeout_ms: 15_000,
             audit_every_ms: 300_000,
+            direct: None,
         }
     }
 }

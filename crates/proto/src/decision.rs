@@ -14,6 +14,10 @@ pub enum Step {
     Subscribe,
     /// Dial, TLS and upgrade.
     Open,
+    /// The same of a direct endpoint, and what it says before the connection is ready.
+    Connect,
+    /// Loading the cursor of an earlier process.
+    Cursor,
 }
 
 /// What to do next.
@@ -27,6 +31,8 @@ pub enum Decision {
     Recreate,
     /// Some topic of the list is at fault: find it.
     Split,
+    /// A fresh position: the one at hand is not known any more.
+    Reposition,
     /// Retrying cannot mend it.
     Fatal,
 }
@@ -53,12 +59,14 @@ pub fn judge(step: Step, failure: &Failure) -> Judgement {
             (Decision::Recreate, Reason::ProtocolViolation, ErrorCode::UntrustedConnectUri)
         }
         Failure::Provider(_) => (Decision::Retry, Reason::TokenUnavailable, ErrorCode::TokenProviderFailed),
+        Failure::Store(_) => (Decision::Retry, Reason::CursorUnavailable, ErrorCode::CursorFailed),
+        Failure::CorruptCursor(_) => (Decision::Fatal, Reason::CursorUnavailable, ErrorCode::CursorCorrupt),
     };
     Judgement { decision, reason, code }
 }
 
 fn judge_http(step: Step, http: &HttpFailure) -> (Decision, Reason, ErrorCode) {
-    use Decision::{Fatal, Recreate, Renew, Retry, Split};
+    use Decision::{Fatal, Recreate, Renew, Reposition, Retry, Split};
 
     let code = http.code.as_deref().unwrap_or_default();
     match (step, http.status) {
@@ -69,6 +77,10 @@ fn judge_http(step: Step, http: &HttpFailure) -> (Decision, Reason, ErrorCode) {
         (Step::Token, _) => (Retry, Reason::TokenUnavailable, ErrorCode::TokenUnavailable),
         // No client reads more into these than that the channel is gone; a new one settles it.
         (Step::Open, 401 | 403 | 404 | 410) => (Recreate, Reason::ChannelGone, ErrorCode::ChannelGone),
+        // With which words a server refuses a token is its own affair; a new one settles what it meant.
+        (Step::Connect, 401) => (Renew, Reason::TokenRejected, ErrorCode::TokenRejected),
+        (Step::Connect, 403) => (Renew, Reason::TokenRejected, ErrorCode::Forbidden),
+        (Step::Connect, 400) => (Reposition, Reason::PositionRefused, ErrorCode::PositionRefused),
         (Step::Open, 300..=399) => (Recreate, Reason::ProtocolViolation, ErrorCode::ProtocolViolation),
         (Step::Create | Step::Subscribe, 401) => (Renew, Reason::TokenRejected, ErrorCode::TokenRejected),
         (Step::Create, 403) => (Fatal, Reason::Credentials, ErrorCode::Forbidden),
@@ -109,6 +121,16 @@ fn network_code(kind: NetworkKind) -> ErrorCode {
     }
 }
 
+/// Judges the close code of a direct endpoint, which no registry fixes either: 4000 and an HTTP status is common usage, 1008 and
+/// 3000 are what the registry of RFC 6455 has for it.
+pub fn judge_direct_close(code: u16) -> Decision {
+    match code {
+        4400 => Decision::Reposition,
+        1008 | 3000 | 3003 | 4401 | 4403 => Decision::Renew,
+        _ => Decision::Retry,
+    }
+}
+
 /// Judges a close code. Genesys documents none for this socket and advises against deciding on them, so almost every
 /// code means: the same channel once more, and its state will tell. 1000 is not final unless we closed.
 pub fn judge_close(code: u16) -> Decision {
@@ -127,6 +149,8 @@ impl ErrorReport {
             Step::Create => "creating a channel",
             Step::Subscribe => "subscribing",
             Step::Open => "opening the socket",
+            Step::Connect => "connecting to the endpoint",
+            Step::Cursor => "loading the cursor",
         };
         let detail = match failure {
             Failure::Http(HttpFailure { message: Some(message), .. })

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
+use crate::failure::HttpFailure;
 use fields::Fields;
 
 #[cfg(test)]
@@ -39,6 +40,12 @@ pub enum Frame<'a> {
     System(SystemNotice),
     /// An answer to a frame of ours, or `{"result":"404"}`: the string result as a number, if it is one.
     Reply(Option<u16>),
+    /// Of a direct endpoint: the connection is ready, or its token was renewed.
+    Ready,
+    /// Of a direct endpoint: it refuses something, as by an HTTP status.
+    Refused(HttpFailure),
+    /// Of a direct endpoint: a frame that says nothing to the rules.
+    Other,
     /// Not a frame of this protocol.
     Unreadable(Unreadable),
 }
@@ -54,6 +61,10 @@ pub struct Envelope<'a> {
     pub version: Option<Cow<'a, str>>,
     /// `metadata` as text.
     pub metadata: Option<&'a str>,
+    /// Of a direct endpoint: what names this event and no other, as the JSON it came in.
+    pub id: Option<&'a str>,
+    /// Of a direct endpoint: from where the stream can be resumed, as it came: a text without its quotes, a number as written.
+    pub position: Option<Cow<'a, str>>,
 }
 
 /// A notice of the service about the connection itself.
@@ -130,7 +141,14 @@ impl<'a> Frame<'a> {
         if let Some(notice) = SystemNotice::of(&topic) {
             return Self::System(notice);
         }
-        Self::Event(Envelope { topic, body, version: fields.version, metadata: fields.metadata })
+        Self::Event(Envelope {
+            topic,
+            body,
+            version: fields.version,
+            metadata: fields.metadata,
+            id: None,
+            position: None,
+        })
     }
 }
 

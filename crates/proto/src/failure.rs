@@ -39,6 +39,12 @@ pub enum Failure {
     /// The caller's own token provider failed.
     #[error("the accessToken function failed: {0}")]
     Provider(String),
+    /// The store of the cursor failed.
+    #[error("{0}")]
+    Store(String),
+    /// What the store gave is no cursor.
+    #[error("{0}")]
+    CorruptCursor(String),
 }
 
 /// An HTTP answer other than success.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cursor::Cursor;
 use crate::failure::Failure;
 use crate::notice::{Backfilled, ErrorReport, Gap, Notice};
 use crate::topic::Topic;
@@ -116,6 +117,10 @@ pub enum Output {
     Cancel(Ticket),
     /// Send `{"message":"ping"}`.
     Ping(SocketId),
+    /// Of a direct link: send the first message, with this token.
+    Authenticate(SocketId, Generation),
+    /// Of a direct link: ask for this topic.
+    Ask(SocketId, TopicId),
     /// Send a WebSocket ping: a server that does not know the application ping is bound by RFC 6455 to answer this one.
     Probe(SocketId),
     /// Close with the WebSocket handshake and this code, bounded; nothing it brings is wanted any more.
@@ -178,6 +183,19 @@ pub enum Effect {
         /// The new socket's name.
         socket: SocketId,
     },
+    /// Of a direct link: open its socket. Answer: [`Outcome::Socket`].
+    Connect {
+        /// Whose.
+        link: LinkId,
+        /// The new socket's name.
+        socket: SocketId,
+        /// With which token; none where nobody is to be authenticated.
+        generation: Option<Generation>,
+        /// From where the server is to go on, where streams are resumed.
+        position: Option<String>,
+    },
+    /// Read the cursor that an earlier process has left. Answer: [`Outcome::Cursor`].
+    LoadCursor,
     /// `GET channels?includechannels=oauthclient`. Answer: [`Outcome::Channels`].
     ListChannels {
         /// With which token.
@@ -226,8 +244,10 @@ pub enum Outcome {
     Channel(Result<NewChannel, Failure>),
     /// Of `Subscribe`.
     Subscriptions(Result<Vec<TopicResult>, Failure>),
-    /// Of `OpenSocket`.
+    /// Of `OpenSocket` and `Connect`.
     Socket(Result<(), Failure>),
+    /// Of `LoadCursor`: nothing if there is none yet. A failure is tried again, a cursor that cannot be read is not.
+    Cursor(Result<Option<Cursor>, Failure>),
     /// Of `ListChannels`.
     Channels(Result<ChannelsInUse, Failure>),
     /// Of `ListSubscriptions`: the ids as they came over the wire, possibly combined.

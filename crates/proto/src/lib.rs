@@ -10,6 +10,7 @@ pub mod one_byte;
 mod backoff;
 mod canonical;
 mod config;
+mod cursor;
 mod decision;
 mod dedup;
 mod envelope;
@@ -33,8 +34,11 @@ mod time;
 mod token;
 mod topic;
 
-pub use config::{BackoffConfig, Config, Continuity, Heartbeat, Limits, Rotation};
-pub use decision::{Decision, Judgement, Step, judge, judge_close};
+pub use config::{
+    Auth, BackoffConfig, Config, Continuity, Direct, Heartbeat, Initial, Limits, Renewal, Resume, Rotation,
+};
+pub use cursor::Cursor;
+pub use decision::{Decision, Judgement, Step, judge, judge_close, judge_direct_close};
 pub use envelope::{DEFAULT_DEPTH, DEPTHS, Envelope, Frame, SystemNotice, Unreadable};
 pub use failure::{Failure, HttpFailure, NetworkKind};
 pub use governor::{Governor, GovernorConfig};

@@ -110,6 +110,12 @@ pub enum Reason {
     JournalFailed,
     /// The service's own list of a channel's subscriptions is not what it had confirmed.
     SubscriptionMismatch,
+    /// A direct endpoint did not say in time that the connection is ready.
+    NotReady,
+    /// A direct endpoint does not know the position from which it was to go on: what came since is lost.
+    PositionRefused,
+    /// The cursor could not be loaded.
+    CursorUnavailable,
 }
 
 /// A change of state or attempt.
@@ -280,6 +286,14 @@ pub enum ErrorCode {
     TooManyChannels,
     /// A gap could not be filled from the REST API.
     BackfillFailed,
+    /// A direct endpoint did not say in time that the connection is ready.
+    NotReady,
+    /// A direct endpoint refused the position from which it was to go on.
+    PositionRefused,
+    /// The cursor could not be loaded or saved.
+    CursorFailed,
+    /// The cursor that was loaded cannot be read.
+    CursorCorrupt,
 }
 
 /// A line for the caller's logger.

@@ -12,6 +12,8 @@ pub(crate) enum Door {
     Login,
     Api,
     Streaming,
+    /// Of the cursor, which asks for no waits.
+    Store,
 }
 
 impl Door {
@@ -22,6 +24,7 @@ impl Door {
                 Self::Api
             }
             Outcome::Socket(_) => Self::Streaming,
+            Outcome::Cursor(_) => Self::Store,
         }
     }
 }
@@ -29,7 +32,7 @@ impl Door {
 /// When each door opens again.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
-    floors: [u64; 3],
+    floors: [u64; 4],
 }
 
 impl Throttle {

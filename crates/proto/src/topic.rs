@@ -13,6 +13,9 @@ const MAX_CHARS: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
 
+/// The longest name of a direct endpoint's topic: its servers have rules of their own.
+const MAX_FREE_CHARS: usize = 1_000;
+
 /// Why a text is not a topic.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TopicError {
@@ -31,8 +34,8 @@ pub enum TopicError {
     )]
     Placeholder(String),
     /// Too long for the service.
-    #[error("topic \"{0}…\" is longer than 200 characters")]
-    TooLong(String),
+    #[error("topic \"{0}…\" is longer than {1} characters")]
+    TooLong(String, usize),
     /// Arrives without being asked for.
     #[error("topic \"{0}\" cannot be subscribed to: the service sends it by itself")]
     System(String),
@@ -50,12 +53,29 @@ impl Topic {
         suffixes.split('&').map(|suffix| Self::single(&format!("{prefix}.{suffix}"))).collect()
     }
 
+    /// Reads a name as a direct endpoint's server has it: anything on one line.
+    ///
+    /// # Errors
+    /// If it is empty, longer than 1,000 characters, or holds a control character.
+    pub fn free(text: &str) -> Result<Self, TopicError> {
+        if text.is_empty() {
+            return Err(TopicError::Empty);
+        }
+        if text.len() > MAX_FREE_CHARS {
+            return Err(TopicError::TooLong(text.chars().take(40).collect(), MAX_FREE_CHARS));
+        }
+        match text.chars().find(|c| c.is_control()) {
+            Some(odd) => Err(TopicError::Character(text.to_owned(), odd)),
+            None => Ok(Self(text.into())),
+        }
+    }
+
     fn single(text: &str) -> Result<Self, TopicError> {
         if text.is_empty() {
             return Err(TopicError::Empty);
         }
         if text.len() > MAX_CHARS {
-            return Err(TopicError::TooLong(text.chars().take(40).collect()));
+            return Err(TopicError::TooLong(text.chars().take(40).collect(), MAX_CHARS));
         }
         if text.contains(['{', '}', '*']) {
             return Err(TopicError::Placeholder(text.to_owned()));
@@ -80,9 +100,9 @@ impl Topic {
         &self.0
     }
 
-    /// Everything before the last dot, and the rest.
+    /// Everything before the last dot, and the rest. A free name may have no dot.
     pub(crate) fn split(&self) -> (&str, &str) {
-        self.0.rsplit_once('.').expect("a topic has at least three segments")
+        self.0.rsplit_once('.').unwrap_or(("", &self.0))
     }
 
     /// Only names combine; whether ids in the last place do is unknown, so they do not.

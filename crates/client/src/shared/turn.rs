@@ -246,6 +246,7 @@ impl Turn<'_> {
                     }
                     self.release(socket);
                 }
+                Output::Authenticate(..) | Output::Ask(..) => {}
                 Output::Release(socket) => self.release(socket),
                 Output::ForgetLink(link) => drop(self.core.links.remove(&link)),
                 Output::Notify(notice) => self.tell(notice),

@@ -42,7 +42,7 @@ impl Machine {
         self.heard(cx, index, socket);
         match frame {
             Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
-            Frame::Heartbeat | Frame::Unreadable(_) => {}
+            Frame::Heartbeat | Frame::Unreadable(_) | Frame::Ready | Frame::Refused(_) | Frame::Other => {}
             Frame::Pong => self.pong(cx, index, role, socket),
             Frame::ProbeAnswered => {
                 let link = self.shards[index].by_socket(socket).map(|(_, link)| link);

@@ -273,5 +273,6 @@ fn failure_of(outcome: &Outcome) -> Option<&Failure> {
         Outcome::Socket(result) => result.as_ref().err(),
         Outcome::Channels(result) => result.as_ref().err(),
         Outcome::Listed(result) => result.as_ref().err(),
+        Outcome::Cursor(result) => result.as_ref().err(),
     }
 }

@@ -282,7 +282,7 @@ impl Machine {
             }
             Decision::Fatal if !self.tokens.has_proven() => return self.fail(judgement.reason, report),
             Decision::Renew => self.token_refused(cx, request.generation, &report),
-            Decision::Retry | Decision::Fatal => {}
+            Decision::Retry | Decision::Fatal | Decision::Reposition => {}
         }
         if self.state.is_terminal() {
             return;

@@ -66,6 +66,7 @@ impl World {
                     self.leave(socket);
                 }
             }
+            Output::Authenticate(..) | Output::Ask(..) => unreachable!("this world has channels only"),
             // The service's edge answers it, but this world's service answers the application ping.
             Output::Probe(socket) => self.rules.socket_is_known(socket, self.wires.is_open_here(socket)),
             Output::Ping(socket) => {

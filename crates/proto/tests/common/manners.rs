@@ -82,6 +82,7 @@ pub(crate) fn kind(effect: &Effect) -> usize {
         Effect::OpenSocket { .. } => 3,
         Effect::ListChannels { .. } => 4,
         Effect::ListSubscriptions { .. } => 5,
+        Effect::Connect { .. } | Effect::LoadCursor => unreachable!("this world has channels only"),
     }
 }
 

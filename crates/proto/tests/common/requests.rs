@@ -160,6 +160,7 @@ impl World {
                 let key = self.channel_of.get(link).copied().unwrap_or(0);
                 Outcome::Listed(self.service.list(key, generation.0, now))
             }
+            Effect::Connect { .. } | Effect::LoadCursor => unreachable!("this world has channels only"),
         }
     }
 

@@ -144,6 +144,7 @@ impl Rules {
                 self.respects_floor(1, now);
                 self.one_call(now);
             }
+            Effect::Connect { .. } | Effect::LoadCursor => unreachable!("this world has channels only"),
             Effect::ListSubscriptions { link, generation } => {
                 self.link_is_known(*link);
                 self.token_is_best(generation.0, now);
@@ -169,6 +170,7 @@ impl Rules {
             Outcome::Socket(result) => (2, result.as_ref().err()),
             Outcome::Channels(result) => (1, result.as_ref().err()),
             Outcome::Listed(result) => (1, result.as_ref().err()),
+            Outcome::Cursor(_) => unreachable!("this world has channels only"),
         };
         if let Some(wait) = failure.and_then(Failure::retry_after_ms) {
             self.floor(door, now + wait.min(DAY_MS));
@@ -206,8 +208,9 @@ impl Rules {
         self.links.remove(&link);
         assert!(self.forgotten.insert(link), "{link:?} was forgotten twice");
         let left = self.operations.values().any(|effect| match effect {
-            Effect::FetchToken { .. } | Effect::ListChannels { .. } => false,
+            Effect::FetchToken { .. } | Effect::ListChannels { .. } | Effect::LoadCursor => false,
             Effect::CreateChannel { link: of, .. }
+            | Effect::Connect { link: of, .. }
             | Effect::Subscribe { link: of, .. }
             | Effect::OpenSocket { link: of, .. }
             | Effect::ListSubscriptions { link: of, .. } => *of == link,

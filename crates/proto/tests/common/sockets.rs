@@ -92,7 +92,14 @@ impl World {
         self.truth.seen(event, LinkId(link.0 + self.lives * 1_000_000));
         let body = body_text(body);
         let name = std::mem::take(&mut self.service.names[usize::from(topic)]);
-        let envelope = Envelope { topic: Cow::Borrowed(&name), body: &body, version: None, metadata: None };
+        let envelope = Envelope {
+            topic: Cow::Borrowed(&name),
+            body: &body,
+            version: None,
+            metadata: None,
+            id: None,
+            position: None,
+        };
         self.calls += 1;
         let mut cx =
             Context { now: self.clock.now(), random: &mut self.jitter, governor: &mut self.governor };
