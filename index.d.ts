@@ -13,7 +13,7 @@ export class NotificationClient implements AsyncDisposable {
    * Connects nothing yet.
    * @throws {ConfigurationError} naming the option's `path`.
    */
-  constructor(options: NotificationClientOptions)
+  constructor(options: NotificationClientOptions | DirectClientOptions)
 
   /** The state now. `closed` and `failed` are terminal: nothing leaves them. */
   readonly state: ClientState
@@ -31,6 +31,9 @@ export class NotificationClient implements AsyncDisposable {
    * Adds topics to the wanted ones. Resolves with their statuses when each is subscribed or rejected; before `connect()`
    * at once, with `pending`. A rejected topic is a status, not an error. Names may be combined
    * (`v2.users.<id>?presence&station`): each single topic has its own status. Asking twice is asking once.
+   *
+   * With an `endpoint` names are whatever its server takes: any text of 1 to 1,000 characters without control characters, each
+   * one topic.
    *
    * The options are in force for every event that is delivered from then on. They replace those that these topics had (`{}`
    * removes them); a call without options leaves them alone, and a topic that is no longer wanted forgets them. They are not
@@ -51,7 +54,7 @@ export class NotificationClient implements AsyncDisposable {
 
   /**
    * Listens. Every listener hears every event: one that throws, or rejects, is reported as `'error'` with the code
-   * `LISTENER_FAILED`, and the next event follows all the same. With a `journal` an event counts as acknowledged when
+   * `LISTENER_FAILED`, and the next event follows all the same. With a `journal` or a `cursor` an event counts as acknowledged when
    * all its listeners have returned, or thrown; that a promise of theirs is still pending is not waited for: asynchronous
    * work belongs into an iterator, or calls for `manualAck`. An `'error'` that nobody listens for is logged, at most
    * once a minute for each code, and never thrown. Whoever throws from an `'error'` listener means it: that becomes an
@@ -99,10 +102,10 @@ export class NotificationClient implements AsyncDisposable {
    * in the queue; a slow iterator holds back all (see `queue`). What an iterator has not read when it is left goes to
    * the next consumer, if it was the only one.
    *
-   * With a `journal`, asking for the next event acknowledges those given before, unless `manualAck`. An iterator that is
-   * left has not acknowledged the event it gave last; the next acknowledgement of a later one covers it. After `close()`
+   * With a `journal` or a `cursor`, asking for the next event acknowledges those given before, unless `manualAck`. An iterator
+   * that is left has not acknowledged the event it gave last; the next acknowledgement of a later one covers it. After `close()`
    * an iterator ends at once: what it had not given stays in the journal, and is delivered again by the next client of
-   * it.
+   * it; or lies behind the cursor, and the next client asks the server for it.
    */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<NotificationEvent>
 
@@ -116,7 +119,8 @@ export class NotificationClient implements AsyncDisposable {
 
   /**
    * With `manualAck`: acknowledges this event and all before it. What is not acknowledged is delivered again, marked
-   * `redelivered`, by the next client of the same journal. Reaches the disk with the next commit, within 50 ms.
+   * `redelivered`, by the next client of the same journal. Reaches the disk with the next commit, within 50 ms. With a
+   * `cursor` it is what may be saved.
    * @param upTo An event of this client (not one of `replay()`), or the sequence of an event it has delivered.
    * @throws {ConfigurationError} without `manualAck`, and if `upTo` is neither.
    * @throws {ClosedError} once the client has ended.
@@ -173,13 +177,13 @@ export class NotificationClient implements AsyncDisposable {
 
   /**
    * Ends the client. Idempotent, allowed in every state; resolves when no socket, timer or thread is left, within about
-   * two seconds and `drainMs`.
+   * two seconds and `drainMs`; a `journal` or a `cursor` may take up to 5 s more for the last commit or save.
    */
   close(options?: {
     /**
-     * How long events that have already arrived may still be handed over (and, with a journal, acknowledged), in
-     * milliseconds; ends as soon as there are none. Default 0: those not handed over yet are given up (an iterator still gives what it holds), or stay in the
-     * journal if there is one. 0 to 3,600,000.
+     * How long events that have already arrived may still be handed over (and, with a journal or a cursor, acknowledged), in
+     * milliseconds; ends as soon as there are none. Default 0: those not handed over yet are given up (an iterator still gives what it holds), stay in the
+     * journal if there is one, or lie behind the cursor. 0 to 3,600,000.
      */
     drainMs?: number
   }): Promise<void>
@@ -228,7 +232,7 @@ export interface SubscribeOptions {
   /**
    * Of each topic the first event is delivered at once, then the latest at most this often; the last one always arrives, within
    * `1 / maxPerSecond` seconds. `stats().conflated` counts the others, which are neither dropped nor a gap. Not with a
-   * `journal`, which promises every event. Default: every event. Rounded down to what whole milliseconds between two events
+   * `journal` or a `cursor`, which promise every event. Default: every event. Rounded down to what whole milliseconds between two events
    * allow; 0.01 to 1,000.
    */
   conflate?: { maxPerSecond: number }
@@ -278,6 +282,12 @@ export type Reason =
   | 'journal_failed'
   /** The service's list of a channel's subscriptions, read back, lacked topics. */
   | 'subscription_mismatch'
+  /** The endpoint did not say in time that the connection is ready; see `endpoint.ready`. */
+  | 'not_ready'
+  /** The endpoint does not know the position from which it was to go on: what came since is lost. */
+  | 'position_refused'
+  /** The cursor could not be loaded. */
+  | 'cursor_unavailable'
 /** The service allows 20 channels per client and user, and they are in use. */
 
 /**
@@ -422,6 +432,10 @@ export interface ClientStats {
   channelsInUse: number | null
   /** The journal; null without one. */
   journal: JournalStats | null
+  /** The connection to a direct endpoint; null without an `endpoint`. */
+  direct: DirectStats | null
+  /** The cursor; null without one. */
+  cursor: CursorStats | null
   /** The queue now. */
   queue: { events: number; bytes: number; paused: boolean }
   /** From the socket to the consumer, in milliseconds, over the last one to two minutes; null without events. */
@@ -447,6 +461,28 @@ export interface JournalStats {
   evicted: number
   /** How long the last commit took, in milliseconds. */
   lastCommitMs: number
+}
+
+export interface DirectStats {
+  /** Where the connection is; of two that overlap, the younger. */
+  life: 'awaitingToken' | 'opening' | 'authenticating' | 'ready' | 'subscribing' | 'live'
+  /** Of the last event, as the server wrote it; null without `endpoint.resume`, and before there is one. */
+  position: string | null
+  /** Connections that went on from a position. */
+  resumed: number
+  /** Positions that the server refused, so that a fresh one was taken; each is a gap. */
+  repositions: number
+}
+
+export interface CursorStats {
+  /** What was saved, or loaded, last; null before. */
+  position: string | null
+  /** When it was saved, in milliseconds since the epoch; null if this client has not saved yet. */
+  savedAt: number | null
+  /** Saves that succeeded. */
+  saves: number
+  /** Loads and saves that failed; each is tried again. */
+  failures: number
 }
 
 export interface Health {
@@ -590,8 +626,8 @@ export interface NotificationClientOptions {
     syncIntervalMs?: number
   }
   /**
-   * Events are acknowledged by `ack()` only, not by asking for the next one. Needs a `journal`: without one there is nothing
-   * to keep. Default false.
+   * Events are acknowledged by `ack()` only, not by asking for the next one. Needs a `journal` or a `cursor`: without one there
+   * is nothing to keep. Default false.
    */
   manualAck?: boolean
   /**
@@ -626,8 +662,8 @@ export interface NotificationClientOptions {
     maxBytes?: number
     /**
      * When one of both is reached: `'pause'` stops reading the sockets until half is free again, and nothing is lost here;
-     * `'dropOldest'` and `'dropNewest'` drop, count, and report a gap. Default `'pause'`, and with a `journal` nothing
-     * else: what does not fit stays on disk.
+     * `'dropOldest'` and `'dropNewest'` drop, count, and report a gap. Default `'pause'`, and with a `journal` or a `cursor`
+     * nothing else: what does not fit stays on disk, or with the server.
      */
     onFull?: 'pause' | 'dropOldest' | 'dropNewest'
   }
@@ -709,10 +745,166 @@ export interface NotificationClientOptions {
      */
     topics?: readonly string[]
   }
+  /** Not with channels; see `DirectClientOptions`. Default: Genesys Cloud's own protocol. */
+  endpoint?: undefined
+  /** Not with channels, which cannot be resumed; see `DirectClientOptions`. Default none. */
+  cursor?: undefined
   /** Receives log lines. Default none, except that errors nobody listens for go to `console.error`. */
   logger?: Logger
   /** Its abort closes the client. */
   signal?: AbortSignal
+}
+
+/**
+ * A client of a direct endpoint: a gateway, a relay or another server that authenticates on the socket itself. This is not Genesys
+ * Cloud's own protocol, which needs no `endpoint`: without one a client speaks it.
+ *
+ * Tokens, retries, liveness, gaps, copies and states are as ever. What is of channels only, `rotation.beforeExpiryMs` and
+ * `rotation.auditMs`, is refused.
+ */
+export interface DirectClientOptions extends Omit<
+  NotificationClientOptions,
+  'region' | 'credentials' | 'topics' | 'rotation' | 'endpoint' | 'cursor'
+> {
+  /** How the server is spoken to. Required. */
+  endpoint: DirectEndpoint
+  /**
+   * Where tokens come from and, for `backfill`, where the REST API is. Required for credentials with a `clientId`, where a `login`
+   * URL is enough, and for `backfill`, which needs `api`, too; otherwise of no use. Default none.
+   */
+  region?: string | { login: string; api?: string; streaming?: string }
+  /** How tokens are had. Required unless `endpoint.auth` is `'none'`, where they are refused. */
+  credentials?: ClientCredentials | RefreshTokenCredentials | TokenProvider
+  /**
+   * The first wanted topics, as the server names them: any texts of 1 to 1,000 characters without control characters, never
+   * combined. Default none: then whatever the server sends is delivered, and gaps name the topic `*`.
+   */
+  topics?: TopicLike | Iterable<TopicLike>
+  /** How connections and tokens are replaced before they end; see `NotificationClientOptions`. */
+  rotation?: {
+    /** How long an old connection is kept beside its proven successor. Default 5,000; 0 to 3,600,000. */
+    overlapMs?: number
+    /** Part of a token's life after which it is renewed. Default 0.8; 0.1 to 0.95. */
+    tokenRenewalFraction?: number
+  }
+  /**
+   * Keeps the position of the last acknowledged event, so that the next process goes on from there: in a file, or wherever `load`
+   * and `save` keep it. Needs `endpoint.resume`. Default none: a process begins with `endpoint.resume.initial`.
+   *
+   * Saved only after acknowledgement, so a crash repeats events rather than losing them: at most one save at a time, the newest
+   * wins, and 100 ms lie between two. One that fails is reported with the code `CURSOR_FAILED` and tried again.
+   */
+  cursor?: CursorStore
+}
+
+/** Where a cursor is kept. */
+export type CursorStore =
+  | {
+      /**
+       * A file, created with its directory if need be; readable by its owner only, and replaced as a whole. Required. Relative
+       * paths are taken from the current directory. None yet is no error; one that cannot be read, or is damaged, is a
+       * ConfigurationError, and is never begun anew by itself.
+       */
+      path: string
+    }
+  | {
+      /**
+       * Gives what `save` was given last, or null if it never was. Called once before the first connection, and again with backoff
+       * when it rejects, gives anything else, or nothing within `network.requestTimeoutMs`. A text that `save` was never given is
+       * taken for a bare position, as the server would write it, unless it is JSON, which must be a cursor: otherwise the client
+       * fails with `CURSOR_CORRUPT`.
+       */
+      load(): Promise<string | null> | string | null
+      /**
+       * Keeps the cursor, a JSON text of up to some 100 KB that holds the position and no secret. Has to be on the safe side when
+       * it resolves. One that takes longer than `network.requestTimeoutMs` counts as failed, and is called again.
+       */
+      save(cursor: string): Promise<void> | void
+    }
+
+/**
+ * How a server is spoken to that authenticates on the socket itself. Not Genesys Cloud's own protocol. The url and the templates may
+ * hold secrets: no message, log line or figure shows more of them than the host.
+ *
+ * In a frame, or in each item of a batch, what the pointers of `event` find makes it an event. What `ready` matches is none, nor a
+ * frame of the topic `channel.metadata`, nor one that says no (a `status`, `code`, `error` and the like of 400 to 599, or a word as
+ * `invalid_token`): that is treated as the same HTTP answer would be.
+ */
+export interface DirectEndpoint {
+  /**
+   * `wss`, or `ws` for loopback. Required. `{token}` and `{cursor}` behind the host are filled in, percent-encoded; another
+   * placeholder is refused.
+   */
+  url: string
+  /**
+   * Where the token goes: `'query'` appends it to the url (or fills `{token}` there), `'header'` sends `Authorization: Bearer`,
+   * `'firstMessage'` sends a message once the socket is open, `'none'` needs no token. Default `'firstMessage'` if `firstMessage` is
+   * given, otherwise `'query'`.
+   */
+  auth?: 'query' | 'header' | 'firstMessage' | 'none'
+  /** With `auth: 'query'`: the parameter's name. Default `'access_token'`; of no use, and refused, where `url` holds `{token}`. */
+  tokenParameter?: string
+  /**
+   * With `auth: 'firstMessage'`: what is sent first. `{token}` and `{cursor}` are filled in, escaped for a JSON string. Default
+   * `{"access_token":"{token}"}`.
+   */
+  firstMessage?: string
+  /**
+   * The frame by which the server says that the connection is ready. Nothing but the first message is sent before. Default none: a
+   * connection is ready once it is open, and told the token.
+   */
+  ready?: {
+    /** A JSON Pointer (RFC 6901) into the frame, as in `'/event'`. Required. */
+    pointer: string
+    /** What it has to find there: any JSON value. Required. */
+    equals: unknown
+    /** How long the server may take. Default 10,000 ms; 10 to 3,600,000, outside of it a ConfigurationError. */
+    timeoutMs?: number
+  }
+  /** How topics are asked for. Default: they are not, the server sends what it sends. */
+  subscribe?: {
+    /**
+     * Sent for each topic, on every connection, once it is ready. Required, with `{topic}` in it; `{token}` and `{cursor}` are
+     * filled in, too, all of them escaped for a JSON string.
+     */
+    message: string
+  }
+  /** Where in a frame an event is: JSON Pointers (RFC 6901); `''` is the whole frame. */
+  event?: {
+    /** Its topic, which must be a text. Default `'/topicName'`, and with `body` alone the topic is `*` where there is none. */
+    topic?: string
+    /** Its body. Default `'/eventBody'`, and null where there is none; a pointer that is given must find something. */
+    body?: string
+    /** What tells it from others. Default none: copies are recognised by topic and body. */
+    id?: string
+    /** Whether a frame may be an array of events (true), or where in it that array is. Default false. */
+    batch?: boolean | string
+  }
+  /**
+   * How the next connection goes on where the last one ended. Default: it does not, and every outage is a gap. Events that the
+   * server sends once more are recognised and dropped.
+   */
+  resume?: {
+    /** The parameter of the url that takes the position, as in `'since'`. Required, unless `{cursor}` stands in a template: then refused. */
+    parameter?: string
+    /** Where in an event its position is, a text or a number, as in `'/timestamp'`. Required. It is sent as it came. */
+    pointer: string
+    /**
+     * The position of the very first connection, and of one after the server refused a position. Default `'now'`: the time of this
+     * machine in ISO 8601 with milliseconds. Any other text is sent as it is.
+     */
+    initial?: 'now' | (string & {})
+    /**
+     * Whether the server sends the events of the position itself again. Default: not known; the last position is sent until events
+     * are seen to share one, then the one before it.
+     */
+    inclusive?: boolean
+  }
+  /**
+   * What happens when the token is renewed: `'reconnect'` opens a new connection, overlapped; `'message'` sends the first message
+   * again on the same socket, and needs `auth: 'firstMessage'`. Default `'reconnect'`.
+   */
+  renewal?: 'reconnect' | 'message'
 }
 
 /** Which topics a built-in recipe fills; docs/backfill.md says from where and how well. */
@@ -794,6 +986,14 @@ export type ErrorCode =
   /** The journal could not be read or written, or was found damaged; the message says what is lost. */
   | 'JOURNAL_FAILED'
   | 'BACKFILL_FAILED'
+  /** The endpoint did not say in time that the connection is ready. */
+  | 'NOT_READY'
+  /** The endpoint refused the position from which it was to go on. A fresh one is taken, and the gap recorded. */
+  | 'POSITION_REFUSED'
+  /** The cursor could not be loaded or saved; it is tried again. */
+  | 'CURSOR_FAILED'
+  /** What was loaded is no cursor. It is left as it is; to begin anew, remove it. */
+  | 'CURSOR_CORRUPT'
 
 /** What every error of this package is. Holds no secret. */
 export class NotificationError extends Error {
@@ -828,6 +1028,8 @@ export class ServiceError extends NotificationError {}
 export class ProtocolError extends NotificationError {}
 /** The journal on disk is full, or cannot be read or written. */
 export class JournalError extends NotificationError {}
+/** The cursor could not be loaded or saved, or is none. */
+export class CursorError extends NotificationError {}
 /** The client is closed or has failed (then `cause` says why). */
 export class ClosedError extends NotificationError {}
 /** The binary for this platform could not be loaded. */

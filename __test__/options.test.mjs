@@ -12,6 +12,12 @@ const accessToken = async () => ({ accessToken: 'canary-token' })
 const valid = { region, credentials }
 const path = 'events.db'
 
+const url = 'wss://gateway.example.com/events?key=canary-key'
+const resume = { parameter: 'since', pointer: '/timestamp' }
+/** Options of a direct endpoint that has these members beside its url. */
+const direct = (endpoint, more) => ({ credentials: { accessToken }, endpoint: { url, ...endpoint }, ...more })
+const resumed = (cursor, more) => direct({ resume }, { cursor, ...more })
+
 /** Wrong options, the path that the error names, and words of its message. */
 const WRONG = [
   [undefined, 'options', 'must be an object, not undefined'],
@@ -127,14 +133,120 @@ const WRONG = [
   [{ ...valid, backfill: { marginMs: -1 } }, 'backfill.marginMs', 'between 0 and'],
   [{ ...valid, backfill: { latencyMs: 0.5 } }, 'backfill.latencyMs', 'whole number'],
   [{ ...valid, backfill: { margin: 1 } }, 'backfill.margin', `did you mean "marginMs"`],
-  [{ ...valid, endpoint: { url: 'wss://x' } }, 'endpoint', 'not supported', 'NOT_SUPPORTED'],
-  [{ ...valid, cursor: { path: 'x' } }, 'cursor', 'not supported', 'NOT_SUPPORTED'],
+  [{ ...valid, cursor: { path: 'x' } }, 'cursor', 'needs endpoint.resume'],
   [{ ...valid, topic: ['v2.users.u.presence'] }, 'topic', `did you mean "topics"`],
 ]
 
-test(`each of ${WRONG.length} wrong options gives an error that names its path`, () => {
-  assert.ok(WRONG.length >= 40)
-  for (const [options, path, words, code = 'INVALID_OPTION'] of WRONG) {
+const CANARY = 'canary-template {token}'
+const SUBSCRIBE = '{"topic":"{topic}"}'
+
+/** The same of direct endpoints and cursors. */
+const WRONG_DIRECT = [
+  [direct(undefined, { endpoint: 'canary' }), 'endpoint', 'must be an object, not a string'],
+  [direct(undefined, { endpoint: null }), 'endpoint', 'not null'],
+  [direct({ url: undefined }), 'endpoint.url', 'is required'],
+  [direct({ url: 5 }), 'endpoint.url', 'must be a string, not a number'],
+  [direct({ url: '' }), 'endpoint.url', 'must not be empty'],
+  [direct({ url: 'https://canary.example.com' }), 'endpoint.url', 'must begin with wss://'],
+  [direct({ url: 'canary.example.com' }), 'endpoint.url', 'must begin with wss://'],
+  [direct({ url: 'wss://' }), 'endpoint.url', 'host'],
+  [direct({ url: 'wss://a b.example.com/?canary' }), 'endpoint.url', 'host'],
+  [direct({ url: 'wss://{token}.example.com/' }), 'endpoint.url', 'placeholder in the host'],
+  [direct({ url: 'wss://u:canary@x.example.com' }), 'endpoint.url', 'user name or password'],
+  [direct({ url: 'ws://x.example.com/?canary' }), 'endpoint.url', '"x.example.com" is not loopback'],
+  [direct({ url: `${url}&x={cursor}` }), 'endpoint.url', 'needs resume'],
+  [direct({ auth: 'queri' }), 'endpoint.auth', 'did you mean "query"'],
+  [direct({ auth: 'header', tokenParameter: 't' }), 'endpoint.tokenParameter', `auth: 'query'`],
+  [direct({ tokenParameter: '' }), 'endpoint.tokenParameter', 'must not be empty'],
+  [direct({ tokenParameter: 5 }), 'endpoint.tokenParameter', 'must be a string, not 5'],
+  [direct({ tokenParameter: 't', url: `${url}&t={token}` }), 'endpoint.tokenParameter', 'where url holds {token}'],
+  [direct({ auth: 'query', firstMessage: CANARY }), 'endpoint.firstMessage', `auth: 'firstMessage'`],
+  [direct({ firstMessage: { token: 'canary' } }), 'endpoint.firstMessage', 'must be a string, not an object'],
+  [direct({ firstMessage: `${CANARY} {cursor}` }), 'endpoint.firstMessage', 'needs resume'],
+  [direct({ ready: true }), 'endpoint.ready', 'must be an object'],
+  [direct({ ready: { equals: 1 } }), 'endpoint.ready.pointer', 'is required'],
+  [direct({ ready: { pointer: 'event', equals: 1 } }), 'endpoint.ready.pointer', 'does not begin with /'],
+  [direct({ ready: { pointer: '/event' } }), 'endpoint.ready.equals', 'is required'],
+  [direct({ ready: { pointer: '/event', equals: () => 'canary' } }), 'endpoint.ready.equals', 'not a function'],
+  [direct({ ready: { pointer: '/event', equals: { canary: 5n } } }), 'endpoint.ready.equals', 'as JSON'],
+  [direct({ ready: { pointer: '/e', equals: 1, timeoutMs: 5 } }), 'endpoint.ready.timeoutMs', 'between 10 and 3600000'],
+  [direct({ ready: { pointer: '/e', equal: 'canary' } }), 'endpoint.ready.equal', 'did you mean "equals"'],
+  [direct({ subscribe: SUBSCRIBE }), 'endpoint.subscribe', 'must be an object'],
+  [direct({ subscribe: {} }), 'endpoint.subscribe.message', 'is required'],
+  [direct({ subscribe: { message: { topic: 'canary' } } }), 'endpoint.subscribe.message', 'must be a string'],
+  [direct({ subscribe: { message: 'canary' } }), 'endpoint.subscribe.message', 'must hold {topic}'],
+  [direct({ subscribe: { message: `${SUBSCRIBE}{cursor}` } }), 'endpoint.subscribe.message', 'needs resume'],
+  [direct({ event: { topic: 'topicName' } }), 'endpoint.event.topic', 'does not begin with /'],
+  [direct({ event: { body: 5 } }), 'endpoint.event.body', 'JSON Pointer'],
+  [direct({ event: { id: '/a~2' } }), 'endpoint.event.id', 'neither 0 nor 1'],
+  [direct({ event: { batch: 1 } }), 'endpoint.event.batch', 'JSON Pointer'],
+  [direct({ event: { topics: '/x' } }), 'endpoint.event.topics', 'did you mean "topic"'],
+  [direct({ resume: { parameter: 'since' } }), 'endpoint.resume.pointer', 'is required'],
+  [direct({ resume: { pointer: '/timestamp' } }), 'endpoint.resume.parameter', '{cursor}'],
+  [direct({ resume: { ...resume, parameter: 5 } }), 'endpoint.resume.parameter', 'must be a string'],
+  [direct({ resume, url: `${url}&since={cursor}` }), 'endpoint.resume.parameter', 'url holds {cursor}'],
+  [direct({ resume, firstMessage: '{cursor}' }), 'endpoint.resume.parameter', 'firstMessage holds {cursor}'],
+  [direct({ resume: { ...resume, initial: '' } }), 'endpoint.resume.initial', 'must not be empty'],
+  [direct({ resume: { ...resume, initial: new Date() } }), 'endpoint.resume.initial', 'must be a string'],
+  [direct({ resume: { ...resume, inclusive: 1 } }), 'endpoint.resume.inclusive', 'true or false'],
+  [direct({ renewal: 'messages' }), 'endpoint.renewal', 'did you mean "message"'],
+  [direct({ renewal: 'message' }), 'endpoint.renewal', `auth: 'firstMessage'`],
+  [direct({ proxy: 'x' }), 'endpoint.proxy', 'unknown option'],
+  [direct({}, { credentials: undefined }), 'credentials', 'is required'],
+  [direct({ auth: 'none' }), 'credentials', `endpoint.auth: 'none'`],
+  [direct({ auth: 'none', url: `${url}{token}` }, { credentials: undefined }), 'endpoint.url', 'there is no token'],
+  [
+    direct({ auth: 'none', subscribe: { message: '{topic}{token}' } }),
+    'endpoint.subscribe.message',
+    'there is no token',
+  ],
+  [direct({ auth: 'none' }, { credentials: undefined, region, backfill: true }), 'backfill', 'needs a token'],
+  [direct({}, { credentials }), 'region', '{ login }'],
+  [direct({}, { credentials, region: { api: 'https://api.example.com' } }), 'region.login', 'must be a URL'],
+  [direct({}, { backfill: true }), 'region', '{ login, api }'],
+  [
+    direct({}, { credentials, region: { login: 'https://login.example.com' }, backfill: true }),
+    'region.api',
+    'must be a URL',
+  ],
+  [direct({}, { rotation: { beforeExpiryMs: 1 } }), 'rotation.beforeExpiryMs', 'with an endpoint'],
+  [direct({}, { rotation: { auditMs: 1 } }), 'rotation.auditMs', 'with an endpoint'],
+  [direct({}, { manualAck: true }), 'manualAck', 'or a cursor'],
+  [direct({}, { cursor: { path: 'x' } }), 'cursor', 'needs endpoint.resume'],
+  [resumed('canary'), 'cursor', 'must be { path } or { load, save }'],
+  [resumed({}), 'cursor.path', 'is required'],
+  [resumed({ path: '' }), 'cursor.path', 'must not be empty'],
+  [resumed({ path: 5 }), 'cursor.path', 'must be the path of a file'],
+  [resumed({ file: 'x' }), 'cursor.file', 'unknown option'],
+  [resumed({ load() {} }), 'cursor.save', 'must be a function'],
+  [resumed({ load: 'canary', save() {} }), 'cursor.load', 'must be a function, not a string'],
+  [resumed({ load() {}, save() {}, path: 'x' }), 'cursor.path', 'beside load and save'],
+  [resumed({ load() {}, save() {}, intervalMs: 5 }), 'cursor.intervalMs', 'unknown option'],
+  [resumed({ path: 'x' }, { queue: { onFull: 'dropOldest' } }), 'queue.onFull', 'the cursor would pass over'],
+]
+
+/** Options of direct endpoints that are right, and what the core is told of endpoint and cursor. */
+const DIRECT = [
+  [direct({}), { url, auth: 'query', renewal: 'reconnect' }],
+  [direct({ auth: 'none' }, { credentials: undefined }), { url, auth: 'none', renewal: 'reconnect' }],
+  [direct({}, { credentials, region: { login: 'https://login.example.com' } }), { url, auth: 'query' }],
+  [direct({ url: 'ws://[::1]:1/x?{token}' }), { url: 'ws://[::1]:1/x?{token}', auth: 'query' }],
+  [direct({ url: 'WS://localhost/' }), { url: 'WS://localhost/' }],
+  [direct({ firstMessage: CANARY, renewal: 'message' }), { auth: 'firstMessage', renewal: 'message' }],
+  [direct({ auth: 'firstMessage' }), { auth: 'firstMessage' }],
+  [direct({ ready: { pointer: '', equals: null } }), { ready: { pointer: '', equals: null, timeoutMs: 10_000 } }],
+  [direct({ event: { topic: '/a~1b', batch: true } }), { event: { topic: '/a~1b', batch: true } }],
+  [direct({ event: { batch: '/events' } }), { event: { batch: '/events' } }],
+  [
+    direct({ resume: { pointer: '/t', inclusive: false }, subscribe: { message: `${SUBSCRIBE}{cursor}` } }),
+    { resume: { pointer: '/t', inclusive: false }, subscribe: { message: `${SUBSCRIBE}{cursor}` } },
+  ],
+  [resumed({ path: 'x' }, { manualAck: true }), { resume }, { kind: 'file', path: resolve('x') }],
+  [resumed({ load() {}, save() {} }), { resume }, { kind: 'functions' }],
+]
+
+test(`each of ${WRONG.length + WRONG_DIRECT.length} wrong options gives an error that names its path`, () => {
+  for (const [options, path, words, code = 'INVALID_OPTION'] of [...WRONG, ...WRONG_DIRECT]) {
     assert.throws(
       () => new NotificationClient(options),
       (error) => {
@@ -252,6 +364,26 @@ test('options of a journal and of backfill reach the core with their defaults', 
     assert.deepEqual(read.core.backfill, expected)
     assert.equal(read.backfill, custom)
   }
+})
+
+test('options of a direct endpoint reach the core as they are, with their defaults', () => {
+  for (const [options, endpoint, cursor = null] of DIRECT) {
+    const { core, isDirect } = readOptions(options)
+    assert.deepEqual({ ...core.endpoint, ...endpoint }, core.endpoint)
+    assert.deepEqual([core.cursor, isDirect], [cursor, true])
+  }
+  const { core, isDirect, keeper } = readOptions(valid)
+  assert.deepEqual([core.endpoint, core.cursor, isDirect, keeper], [null, null, false, undefined])
+})
+
+test('a cursor may be kept by an instance of a class', () => {
+  class Store {
+    path = 'a member of its own'
+    load() {}
+    save() {}
+  }
+  const store = new Store()
+  assert.equal(readOptions(resumed(store)).cursor, store)
 })
 
 test('topic() fills placeholders and refuses what is no id', () => {

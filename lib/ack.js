@@ -5,7 +5,7 @@ const { ClosedError, ConfigurationError } = require('./errors')
 const { NotificationEvent } = require('./event')
 
 /**
- * Tells the journal up to where events are done with, at most once a turn of the event loop.
+ * Tells the journal, or the cursor, up to where events are done with, at most once a turn of the event loop.
  *
  * Every consumer gets every event, so an event is done with when the last of them is: listeners once they have returned,
  * iterators once they were asked for more. With `isManual` nothing of this counts, only `to`.
@@ -111,7 +111,7 @@ class Acknowledger {
     this.#native.ack(this.#told)
   }
 
-  /** The journal closes; what is not acknowledged by now is delivered again. */
+  /** The end; what is not acknowledged by now is delivered again. */
   end() {
     this.flush()
     this.#isOver = true
@@ -120,7 +120,9 @@ class Acknowledger {
 
 function refuseAck() {
   const hint = 'Without it, asking an iterator for the next event, or returning from a listener, acknowledges.'
-  throw new ConfigurationError('manualAck', 'ack() is for clients with a journal and manualAck: true', { hint })
+  throw new ConfigurationError('manualAck', 'ack() is for clients with a journal or a cursor, and manualAck: true', {
+    hint,
+  })
 }
 
 module.exports = { Acknowledger, refuseAck }

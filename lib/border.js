@@ -1,7 +1,6 @@
 'use strict'
 
 const { fromNative } = require('./errors')
-const { expandTopics } = require('./native')
 
 /** The bell must not keep a forgotten client alive: the native side holds it for as long as it lives itself. */
 function bell(client, ring) {
@@ -12,12 +11,12 @@ function bell(client, ring) {
   }
 }
 
-/** What can still be asked when the native client is gone. */
-function remains(native) {
+/** What can still be asked when the native client is gone; `expand` makes single topics of names. */
+function remains(native, expand) {
   const [topics, gaps, stats] = [native.topics(), native.gaps(), native.stats()]
   native.release()
   const statuses = (names) => {
-    const wanted = new Set(expandTopics(names))
+    const wanted = new Set(expand(names))
     return JSON.stringify(JSON.parse(topics).filter(({ topic }) => wanted.has(topic)))
   }
   return { topics: () => topics, statuses, gaps: () => gaps, stats: () => stats }

@@ -1,5 +1,7 @@
 'use strict'
 
+const { resolve } = require('node:path')
+
 const { ConfigurationError } = require('./errors')
 const { didYouMean } = require('./suggest')
 
@@ -114,6 +116,18 @@ function planned(value, path) {
   return undefined
 }
 
+/** A function that reads the path of a file, which is needed `for` something. */
+function file({ for: purpose }) {
+  return (value, path) => {
+    if (value === undefined) throw wrong(path, `is required: the file to keep ${purpose} in`)
+    if (typeof value !== 'string') throw wrong(path, `must be the path of a file, not ${kind(value)}`)
+    if (value === '') throw wrong(path, 'must not be empty')
+    if (value.includes('\0')) throw wrong(path, 'must not hold a zero byte')
+    // Absolute, so that it stays the same file when the program changes its directory.
+    return resolve(value)
+  }
+}
+
 function optionalFunction(value, path) {
   if (value !== undefined && typeof value !== 'function') throw wrong(path, `must be a function, not ${kind(value)}`)
   return value
@@ -130,6 +144,7 @@ function abortSignal(value, path) {
 module.exports = {
   abortSignal,
   choice,
+  file,
   flag,
   group,
   isObject,

@@ -7,12 +7,13 @@ const { Acknowledger, refuseAck } = require('./ack')
 const { BackfillRunner } = require('./backfill')
 const { abortSignal, flag, group, number } = require('./check')
 const { bell, native, remains } = require('./border')
+const { CursorCalls } = require('./cursor')
 const { Deferred, abortable, quiet } = require('./deferred')
 const { emitEach, emitError, rethrow } = require('./emit')
 const { ClosedError, NotificationError, fromReport, listenerFailed } = require('./errors')
 const { health, serveHealth } = require('./health')
 const { metrics } = require('./metrics')
-const { NativeClient } = require('./native')
+const { NativeClient, expandTopics } = require('./native')
 const { readOptions } = require('./options')
 const { Pump } = require('./pump')
 const { replay } = require('./replay')
@@ -42,10 +43,13 @@ const live = new Set()
 class NotificationClient extends EventEmitter {
   #native
   #pump
-  /** Absent without a journal. */
+  /** Absent without a journal or a cursor. */
   #acks
   #backfill
+  #cursor
+  #isDirect
   #journalPath
+  #keeper
   #wantsStandby
   #reporter
   #tokens
@@ -74,8 +78,11 @@ class NotificationClient extends EventEmitter {
     this.#reporter = new Reporter(read.logger)
     this.#native = native(() => new NativeClient(JSON.stringify(read.core), bell(this, NotificationClient.#ring)))
     this.#journalPath = read.journalPath
+    this.#isDirect = read.isDirect
+    this.#keeper = read.keeper
     this.#wantsStandby = read.core.continuity === 'standby'
-    if (read.journalPath !== undefined) this.#acks = new Acknowledger(this.#native, read.manualAck)
+    if (read.cursor !== undefined) this.#cursor = new CursorCalls(this.#native, read.cursor, read.requestTimeoutMs)
+    if (read.keeper !== undefined) this.#acks = new Acknowledger(this.#native, read.manualAck)
     this.#pump = new Pump(this.#native, this.#face(), read.delivery, this.#acks)
     if (read.backfill !== undefined) {
       this.#backfill = new BackfillRunner(this.#native, read.backfill, (error) => this.#report(error))
@@ -113,7 +120,7 @@ class NotificationClient extends EventEmitter {
   }
 
   async subscribe(topics, options) {
-    return this.#change('add', topics, topicOptions(options, '', this.#journalPath !== undefined))
+    return this.#change('add', topics, topicOptions(options, '', this.#keeper))
   }
 
   async unsubscribe(topics) {
@@ -167,7 +174,15 @@ class NotificationClient extends EventEmitter {
     const { queue, ...stats } = JSON.parse(this.#native.stats())
     const { delivered, waiting } = this.#pump
     const latency = this.#pump.latency.percentiles(Date.now())
-    return { ...stats, state: this.state, delivered, queue: { ...queue, events: queue.events + waiting }, latency }
+    return {
+      direct: null,
+      cursor: null,
+      ...stats,
+      state: this.state,
+      delivered,
+      queue: { ...queue, events: queue.events + waiting },
+      latency,
+    }
   }
 
   health() {
@@ -207,7 +222,7 @@ class NotificationClient extends EventEmitter {
       this.#isClosing = true
       if (this.#acks !== undefined && !this.#isOver) {
         this.#stay()
-        this.#drainJournal(drainMs)
+        this.#drainKept(drainMs)
       } else {
         this.#drainOrHold(drainMs)
       }
@@ -226,15 +241,17 @@ class NotificationClient extends EventEmitter {
     }
   }
 
-  /** With a journal the end waits for what is drained: after it nothing can be acknowledged. */
-  #drainJournal(drainMs) {
+  /** Where events are acknowledged the end waits for what is drained: after it nothing can be. */
+  #drainKept(drainMs) {
     const end = () => {
       clearTimeout(this.#drainTimer)
       this.#pump.hold()
       this.#pump.afterTurn(() => this.#closeNative())
     }
     this.#drainTimer = setTimeout(end, drainMs)
-    const { acknowledged, lastSequence } = this.stats().journal
+    // Without a journal sequences count what was received, and the acknowledger knows how far that was acknowledged.
+    const { journal, received } = this.stats()
+    const { acknowledged, lastSequence } = journal ?? { lastSequence: received }
     if (drainMs === 0 || acknowledged === lastSequence) end()
     else this.#pump.drain(lastSequence, end)
   }
@@ -371,6 +388,10 @@ class NotificationClient extends EventEmitter {
         return this.#provideToken(value)
       case 'refreshToken':
         return this.#keepRefreshToken(value)
+      case 'loadCursor':
+        return this.#cursor.load(value)
+      case 'saveCursor':
+        return this.#cursor.save(value)
       case 'log':
         return this.#reporter.log(value.level, value.message)
       case 'closed':
@@ -392,7 +413,13 @@ class NotificationClient extends EventEmitter {
   }
 
   #error(report) {
-    return fromReport(report, report.code === 'TOKEN_PROVIDER_FAILED' ? this.#tokens.error : undefined)
+    return fromReport(report, this.#causeOf(report.code))
+  }
+
+  /** What the user's own function threw. */
+  #causeOf(code) {
+    if (code === 'TOKEN_PROVIDER_FAILED') return this.#tokens.error
+    return code === 'CURSOR_FAILED' ? this.#cursor?.error : undefined
   }
 
   #settle(request) {
@@ -424,7 +451,7 @@ class NotificationClient extends EventEmitter {
     this.#acks?.end()
     this.#backfill?.stop()
     this.#pump.stop(this.#isClosing ? undefined : this.#failure)
-    this.#native = remains(this.#native)
+    this.#native = remains(this.#native, this.#isDirect ? (names) => names : expandTopics)
     this.#refuseWaiting()
     clearInterval(this.#keepAlive)
     clearTimeout(this.#drainTimer)

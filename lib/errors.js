@@ -30,6 +30,7 @@ class NetworkError extends NotificationError {}
 class ServiceError extends NotificationError {}
 class ProtocolError extends NotificationError {}
 class JournalError extends NotificationError {}
+class CursorError extends NotificationError {}
 
 class ClosedError extends NotificationError {
   constructor(message = 'the client is closed', details = {}) {
@@ -52,6 +53,7 @@ const CLASSES = [
   ServiceError,
   ProtocolError,
   JournalError,
+  CursorError,
   ClosedError,
   LoadError,
 ]
@@ -84,6 +86,10 @@ const BY_CODE = {
   JOURNAL_FULL: JournalError,
   JOURNAL_FAILED: JournalError,
   BACKFILL_FAILED: NotificationError,
+  NOT_READY: ServiceError,
+  POSITION_REFUSED: ServiceError,
+  CURSOR_FAILED: CursorError,
+  CURSOR_CORRUPT: CursorError,
 }
 
 /** The error for a report of the core: `{ code, message, retryable, hint?, status?, correlationId? }`. */
@@ -126,6 +132,7 @@ module.exports = {
   ServiceError,
   ProtocolError,
   JournalError,
+  CursorError,
   ClosedError,
   LoadError,
   BY_CODE,

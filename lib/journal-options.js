@@ -1,15 +1,13 @@
 'use strict'
 
-const { resolve } = require('node:path')
-
-const { choice, group, join, kind, number, show, wrong } = require('./check')
+const { choice, file, group, join, number, show, wrong } = require('./check')
 
 const DAY = 86_400_000
 /** Without `syncIntervalMs`, the most that a power cut may cost with `sync: 'interval'`. */
 const SYNC_INTERVAL_MS = 1_000
 
 const readMembers = group({
-  path: file,
+  path: file({ for: 'events' }),
   maxBytes: number({ min: 1_048_576, max: 1_099_511_627_776, fallback: 1_073_741_824 }),
   maxAgeMs: number({ min: 0, max: 365 * DAY, fallback: DAY }),
   onFull: choice({ of: ['pause', 'evictOldest', 'fail'], fallback: 'pause' }),
@@ -28,34 +26,32 @@ function journal(value, path) {
   return read
 }
 
-function file(value, path) {
-  if (value === undefined) throw wrong(path, 'is required: the file to keep events in')
-  if (typeof value !== 'string') throw wrong(path, `must be the path of a file, not ${kind(value)}`)
-  if (value === '') throw wrong(path, 'must not be empty')
-  if (value.includes('\0')) throw wrong(path, 'must not hold a zero byte')
-  // Absolute, so that it stays the same file when the program changes its directory.
-  return resolve(value)
-}
-
 function manualAck(value, path) {
   if (value === undefined) return false
   if (typeof value !== 'boolean') throw wrong(path, `must be true or false, not ${show(value)}`)
   return value
 }
 
-/** Refuses what goes against, or is nothing without, a journal. */
-function checkWithJournal({ journal, manualAck }, given) {
-  if (journal === null && manualAck) {
+/** Refuses what goes against, or is nothing without, a journal or a cursor. */
+function checkWithJournal({ journal, cursor, manualAck }, given) {
+  if (journal === null && cursor.core === null && manualAck) {
     throw wrong(
       'manualAck',
-      'needs a journal, which keeps events until ack(); set journal.path, or leave manualAck out',
+      'needs a journal, which keeps events until ack(), or a cursor; set journal.path, or leave manualAck out',
     )
   }
   const onFull = given.queue?.onFull
-  if (journal !== null && onFull !== undefined && onFull !== 'pause') {
+  if (onFull === undefined || onFull === 'pause') return
+  if (journal !== null) {
     throw wrong(
       'queue.onFull',
       `must be 'pause' with a journal, not ${show(onFull)}: events wait there, and journal.onFull says what happens when it is full`,
+    )
+  }
+  if (cursor.core !== null) {
+    throw wrong(
+      'queue.onFull',
+      `must be 'pause' with a cursor, not ${show(onFull)}: the cursor would pass over what was dropped`,
     )
   }
 }

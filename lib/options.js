@@ -4,6 +4,8 @@ const { ca } = require('./authorities')
 const { abortSignal, choice, group, kind, number, optionalFunction, planned } = require('./check')
 const { isObject, join, refuseUnknown, requireObject, show, texts, wrong } = require('./check')
 const { backfill } = require('./backfill-options')
+const { cursor } = require('./cursor-options')
+const { checkWithEndpoint, endpoint } = require('./endpoint-options')
 const { checkWithJournal, journal, manualAck } = require('./journal-options')
 const { topicNames } = require('./topics')
 
@@ -48,8 +50,8 @@ const OPTIONS = {
   journal,
   manualAck,
   backfill,
-  endpoint: planned,
-  cursor: planned,
+  endpoint,
+  cursor,
 }
 
 /**
@@ -60,21 +62,27 @@ const OPTIONS = {
 function readOptions(given) {
   requireObject(given, 'options')
   const options = group(OPTIONS)(given, '')
+  checkWithEndpoint(options, given)
+  checkNeeded(options)
   checkWithJournal(options, given)
-  const { credentials, logger, signal, delivery, manualAck, backfill, ...core } = options
+  const { credentials, logger, signal, delivery, manualAck, backfill, cursor, ...core } = options
   return {
     core: {
       ...core,
       network: { ...core.network, nodeExtraCaFile: process.env.NODE_EXTRA_CA_CERTS || undefined },
-      credentials: credentials.core,
+      credentials: credentials?.core,
       delivery: { maxWaitMs: delivery.maxWaitMs, maxDepth: delivery.maxDepth, topics: delivery.topics },
       backfill: backfill.core,
+      cursor: cursor.core,
     },
+    isDirect: core.endpoint !== null,
     journalPath: core.journal?.path,
+    keeper: keeper(core.journal, cursor.core),
+    cursor: cursor.store,
     manualAck,
     backfill: backfill.custom,
-    accessToken: credentials.accessToken,
-    onRefreshToken: credentials.onRefreshToken,
+    accessToken: credentials?.accessToken,
+    onRefreshToken: credentials?.onRefreshToken,
     requestTimeoutMs: core.network.requestTimeoutMs,
     delivery: { maxTurnMs: delivery.maxTurnMs, bodies: delivery.bodies },
     logger,
@@ -82,22 +90,46 @@ function readOptions(given) {
   }
 }
 
+/** The word for what promises every event, if something does. */
+function keeper(journal, cursor) {
+  if (journal !== null) return 'journal'
+  return cursor === null ? undefined : 'cursor'
+}
+
 function region(value, path) {
-  if (value === undefined) throw wrong(path, `is required, as in 'us-east-1', 'mypurecloud.ie' or { login, api }`)
-  if (typeof value === 'string') return value
+  if (value === undefined || typeof value === 'string') return value
   if (!isObject(value)) throw wrong(path, `must be a string or an object of base URLs, not ${show(value)}`)
   refuseUnknown(value, path, ['login', 'api', 'streaming'])
   const urls = {}
   for (const name of ['login', 'api', 'streaming']) {
-    if (name === 'streaming' && value[name] === undefined) continue
+    if (value[name] === undefined) continue
     if (typeof value[name] !== 'string') throw wrong(join(path, name), `must be a URL, not ${show(value[name])}`)
     urls[name] = value[name]
   }
   return urls
 }
 
+/** With an endpoint a token is not always needed, nor hosts of the service. */
+function checkNeeded({ region, credentials, endpoint, backfill }) {
+  const hosts = []
+  const needsApi = endpoint === null || backfill.core !== null
+  if (needsApi || (credentials !== undefined && credentials.core.kind !== 'provider')) hosts.push('login')
+  if (needsApi) hosts.push('api')
+  if (hosts.length > 0 && region === undefined) {
+    throw wrong('region', `is required, as in 'us-east-1', 'mypurecloud.ie' or { ${hosts.join(', ')} }`)
+  }
+  for (const name of hosts) {
+    if (typeof region !== 'string' && region[name] === undefined) {
+      throw wrong(`region.${name}`, 'is required and must be a URL')
+    }
+  }
+  if (credentials === undefined && endpoint?.auth !== 'none') {
+    throw wrong('credentials', 'is required: { clientId, clientSecret } or { accessToken }')
+  }
+}
+
 function credentials(value, path) {
-  if (value === undefined) throw wrong(path, 'is required: { clientId, clientSecret } or { accessToken }')
+  if (value === undefined) return undefined
   requireObject(value, path)
   if (value.accessToken !== undefined) {
     refuseUnknown(value, path, ['accessToken'])

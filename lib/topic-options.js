@@ -13,12 +13,15 @@ function conflate(value, path) {
   return given
 }
 
-/** What is to be done to the events of topics, as JSON for the native side; nothing if nothing was said of it. */
-function topicOptions(value, path, hasJournal) {
+/**
+ * What is to be done to the events of topics, as JSON for the native side; nothing if nothing was said of it. `keeper` is the word
+ * for what promises every event, if something does.
+ */
+function topicOptions(value, path, keeper) {
   if (value === undefined) return undefined
   const options = read(value, path)
-  if (hasJournal && options.conflate !== undefined) {
-    throw wrong('conflate', 'cannot be had with a journal, which promises every event')
+  if (keeper !== undefined && options.conflate !== undefined) {
+    throw wrong('conflate', `cannot be had with a ${keeper}, which promises every event`)
   }
   return JSON.stringify(options)
 }

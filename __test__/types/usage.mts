@@ -1,12 +1,16 @@
 // What must compile, and what must not.
 import {
   ClosedError,
+  CursorError,
   NotificationClient,
   NotificationError,
   JournalError,
   topic,
   type BackfillFunction,
   type ClientStats,
+  type CursorStore,
+  type DirectClientOptions,
+  type DirectEndpoint,
   type Gap,
   type NotificationEvent,
   type StateChange,
@@ -80,8 +84,45 @@ new NotificationClient({ region, credentials, backfill: () => [{ topicName: 'v2.
 new NotificationClient({ region, credentials, journal: {} })
 // @ts-expect-error the queue drops, a journal evicts
 new NotificationClient({ region, credentials, journal: { path: 'x', onFull: 'dropOldest' } })
-// @ts-expect-error not in this version
+// @ts-expect-error a cursor is nothing without an endpoint
 new NotificationClient({ region, credentials, cursor: { path: 'x' } })
+const url = 'wss://gateway.example.com/events'
+new NotificationClient({ endpoint: { url, auth: 'none' }, topics: 'any text' })
+new NotificationClient({
+  endpoint: {
+    url,
+    auth: 'firstMessage',
+    firstMessage: '{"access_token":"{token}"}',
+    ready: { pointer: '/event', equals: { connected: true }, timeoutMs: 10 },
+    subscribe: { message: '{"topic":"{topic}"}' },
+    event: { topic: '/t', body: '/b', id: '/id', batch: true },
+    resume: { parameter: 'since', pointer: '/timestamp', initial: 'now', inclusive: true },
+    renewal: 'message',
+  },
+  credentials,
+  region: { login: 'https://login.example.com' },
+  cursor: { path: 'x' },
+  continuity: 'standby',
+  rotation: { overlapMs: 0, tokenRenewalFraction: 0.5 },
+  manualAck: true,
+})
+const endpoint: DirectEndpoint = { url, event: { batch: '/events' }, resume: { pointer: '/id', initial: '0' } }
+const store: CursorStore = { load: async () => null, save: async (cursor: string) => void cursor }
+const direct: DirectClientOptions = { endpoint, credentials, region: 'us-east-1', cursor: store }
+new NotificationClient(direct)
+new NotificationClient({ ...direct, cursor: { load: () => 'position', save() {} } })
+// @ts-expect-error no such way to authenticate
+new NotificationClient({ endpoint: { url, auth: 'basic' }, credentials })
+// @ts-expect-error an endpoint has a url
+new NotificationClient({ endpoint: {}, credentials })
+// @ts-expect-error resuming takes a pointer
+new NotificationClient({ endpoint: { url, resume: { parameter: 'since' } } })
+// @ts-expect-error connections of an endpoint have no end that is known
+new NotificationClient({ endpoint, rotation: { beforeExpiryMs: 1 } })
+// @ts-expect-error both functions
+new NotificationClient({ endpoint, cursor: { load: async () => null } })
+// @ts-expect-error a cursor is a text
+new NotificationClient({ endpoint, cursor: { load: async () => 5, save: async () => {} } })
 // @ts-expect-error a secret is a string
 new NotificationClient({ region, credentials: { clientId: 'id', clientSecret: 5 } })
 // @ts-expect-error a provider gives an object
@@ -138,13 +179,19 @@ client.ack('5')
 
 const stats: ClientStats = client.stats()
 void [stats.journal?.unacknowledged, stats.skew?.p999Ms, stats.channelsInUse, stats.singleSided, stats.auditMismatches]
+void [stats.direct?.life === 'live', stats.direct?.repositions, stats.cursor?.position, stats.cursor?.failures]
 void [stats.latency.p99, stats.topics.rejected, client.health().status === 'ok', client.metrics().length]
 const server = await client.serveHealth({ port: 0, host: '127.0.0.1' })
 server.address()
 client.ref().unref()
 await client.close({ drainMs: 10 })
 const disposable: AsyncDisposable = client
-void [disposable, new ClosedError('x') instanceof NotificationError, new JournalError('x').code]
+void [
+  disposable,
+  new ClosedError('x') instanceof NotificationError,
+  new JournalError('x').code,
+  new CursorError('x').code,
+]
 // @ts-expect-error the state is read only
 client.state = 'closed'
 

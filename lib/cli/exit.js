@@ -1,6 +1,7 @@
 'use strict'
 
-const { AuthenticationError, ConfigurationError, JournalError, NotificationError, TopicError } = require('../errors')
+const { AuthenticationError, ConfigurationError, CursorError } = require('../errors')
+const { JournalError, NotificationError, TopicError } = require('../errors')
 
 const EXIT = { done: 0, failed: 1, usage: 2, credentials: 3, permission: 4, network: 5, loss: 6 }
 
@@ -12,7 +13,7 @@ function exitCodeOf(error) {
   if (error instanceof TopicError || error?.code === 'FORBIDDEN' || error?.code === 'IP_NOT_ALLOWED')
     return EXIT.permission
   if (error instanceof AuthenticationError) return EXIT.credentials
-  if (error instanceof JournalError) return EXIT.failed
+  if (error instanceof JournalError || error instanceof CursorError) return EXIT.failed
   return error instanceof NotificationError && error.code !== 'INTERNAL' ? EXIT.network : EXIT.failed
 }
 
