@@ -13,8 +13,11 @@ export class Simulator implements AsyncDisposable {
    */
   static start(options?: SimulatorOptions): Promise<Simulator>
 
-  /** What to give a client as `region`. */
-  readonly urls: { login: string; api: string; streaming: string }
+  /**
+   * What to give a client as `region`. Below `gateway` are the endpoints `/query`, `/header`, `/first-message`, `/since`,
+   * `/minute` and `/open`, for a client's `endpoint.url`; they are not Genesys Cloud's.
+   */
+  readonly urls: { login: string; api: string; streaming: string; gateway: string }
   /** What to give a client as `credentials`. */
   readonly credentials: { clientId: string; clientSecret: string }
   /** With the option `tls`: the authority to trust, in PEM. What to give a client as `network.ca`. Otherwise undefined. */
@@ -22,7 +25,7 @@ export class Simulator implements AsyncDisposable {
 
   /**
    * Publishes an event to whoever is subscribed and connected right now, and returns its number. Without a body one is
-   * generated that fits the topic.
+   * generated that fits the topic. To gateway connections any text is a topic.
    */
   publish(topic: string, body?: unknown): number
 
@@ -131,8 +134,56 @@ export interface SimulatorOptions {
   socketBacklogBytes?: number
   /** Each socket gets a `CorrelationId` of its own for the same event. Default false. */
   correlationPerDelivery?: boolean
+  /** The endpoints under `urls.gateway`. */
+  gateway?: GatewayOptions
   /** Records kept of each kind. Default 1,000,000. */
   logLimit?: number
+}
+
+/** How the gateway endpoints behave, and how strict they are. Nothing of this is Genesys Cloud's: every default is a choice. */
+export interface GatewayOptions {
+  /** Name of the query parameter that holds the token. Default `'access_token'`. */
+  tokenParameter?: string
+  /** From an accepted first message to its acknowledgement. Default 0. */
+  readyDelayMs?: number
+  /**
+   * How a connection without a valid token is refused: `'upgrade'` (default) with 401 to the upgrade, to a first message with
+   * a close of 4401; `'frame'` with `{"status":401,"error":…}` on a connection that stays open and gets no events.
+   */
+  badToken?: 'upgrade' | 'frame'
+  /**
+   * What an open connection sees when its token ends: `'close'` (default) of 4401; `'frame'` with `{"status":401,"error":
+   * "token_expired"}`, and no events after it; `'ignore'`: nothing.
+   */
+  tokenEnd?: 'close' | 'frame' | 'ignore'
+  /**
+   * What follows a frame that comes before `/first-message` is ready, the first message itself excepted: `'close'` (default)
+   * of 1002, or `'ignore'`. It is counted in any case.
+   */
+  early?: 'close' | 'ignore'
+  /** `/since` refuses a connection without a position. Default true. */
+  requirePosition?: boolean
+  /** How long events are kept for `/since`; older positions are stale. Default 60,000. */
+  retentionMs?: number
+  /** The most events that are kept for `/since`. Default 20,000. */
+  retentionEvents?: number
+  /** `/since` begins with the events of the position itself (`>=`), otherwise with those after it (`>`). Default true. */
+  inclusive?: boolean
+  /** What a position is: the `timestamp` of an event (default), which others may share, or its `sequence`. */
+  positions?: 'timestamp' | 'sequence'
+  /** As `badToken`, with 400, for a position that is missing, unreadable, unknown or stale. Default `'upgrade'`. */
+  stalePosition?: 'upgrade' | 'frame'
+  /** `/minute` closes a connection so long after it was opened. Default 60,000. */
+  closeEveryMs?: number
+  /** With this code. Default 1000. */
+  closeCode?: number
+  /**
+   * Connections to one endpoint in a window, refused ones included; more are answered with 429 and `Retry-After`. Default
+   * null: 5 for `/minute`, no limit for the others.
+   */
+  connectLimit?: number | null
+  /** Length of that window. Default 10,000. */
+  connectWindowMs?: number
 }
 
 /** What must happen for a fault to apply. */
@@ -217,7 +268,10 @@ export interface FaultRule {
 export interface Traffic {
   /** Over all topics; above 0, at most 100,000. */
   ratePerSecond: number
-  /** Full names, used at random. Default: whatever is subscribed. */
+  /**
+   * Full names, used at random. Default: whatever is subscribed or asked for; a few topics of users and queues where nothing is
+   * and a gateway connection is sent everything.
+   */
   topics?: string[]
   /** Ends after so many. Default null: until stopped. */
   count?: number | null
@@ -233,6 +287,8 @@ export interface SimulatorCounts {
   undelivered: number
   sockets: number
   channels: number
+  /** Connections to gateway endpoints, refused ones included. */
+  gateway: number
   forgotten: number
 }
 
@@ -302,6 +358,33 @@ export interface SimulatorLog {
     createdAt: number
     endedAt: number | null
     ended: string | null
+  }[]
+  /** Connections to gateway endpoints, refused ones included. */
+  gateway: {
+    id: number
+    /** Its entry in `sockets`, if the upgrade was accepted. */
+    socket: number | null
+    endpoint: 'query' | 'header' | 'first-message' | 'since' | 'minute' | 'open'
+    openedAt: number
+    /** 101, 400, 401 or 429. */
+    status: number
+    /** The first token that was presented and is not valid, otherwise `'valid'`. */
+    token: 'valid' | 'expired' | 'unknown' | 'none'
+    /** What was asked for with `since`, as it came. */
+    position: string | null
+    readyAt: number | null
+    /** Frames that came before the acknowledgement, the first message excepted. */
+    earlyFrames: number
+    asked: { at: number; topic: string }[]
+    /** First messages that were accepted when it was ready already. */
+    renewals: number
+    endedAt: number | null
+    ended: string | null
+    closeCode: number | null
+    /** Events written, replayed ones and copies included. */
+    events: number
+    /** Events that were sent again from what is kept. */
+    replayed: number
   }[]
   faults: {
     at: number

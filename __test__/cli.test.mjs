@@ -103,7 +103,7 @@ test('simulate and listen work together, and listen survives drops', async (t) =
   assert.deepEqual(
     [Object.keys(urls), Object.keys(credentials)],
     [
-      ['login', 'api', 'streaming'],
+      ['login', 'api', 'streaming', 'gateway'],
       ['clientId', 'clientSecret'],
     ],
   )

@@ -17,7 +17,8 @@ const options = {
   options: { type: 'string' },
 }
 const details = `Publishes generated events on whatever topics are subscribed. With --json the first line is
-{"urls":{"login","api","streaming"},"credentials":{"clientId","clientSecret"}}. Ends with SIGINT, SIGTERM or after --seconds.
+{"urls":{"login","api","streaming","gateway"},"credentials":{"clientId","clientSecret"}}. Ends with SIGINT, SIGTERM or after
+--seconds. Below urls.gateway are endpoints of the kind gateways have, which are not Genesys Cloud's.
 
   --port N            One port for all three hosts. Default: three free ones
   --tls FILE          Speak https and wss; the authority to trust is written to this file

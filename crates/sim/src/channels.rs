@@ -296,7 +296,11 @@ impl State {
 
     /// A token's life is over.
     pub(crate) fn end_token(&mut self, number: u64) {
-        if self.tokens.end(number).is_none() || !self.settings.options.channel_dies_with_token {
+        if self.tokens.end(number).is_none() {
+            return;
+        }
+        self.gateway_token_ended(number);
+        if !self.settings.options.channel_dies_with_token {
             return;
         }
         let ending = self.settings.options.token_expiry;

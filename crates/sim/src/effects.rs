@@ -64,7 +64,10 @@ impl State {
         let Some(channel) = self.sockets.get(&socket).map(|s| s.channel.clone()) else { return };
         match &hit.action {
             Action::Evict {} | Action::Expire {} | Action::Revoke {} | Action::LoseTopic { .. } => {
-                self.harm_channel(hit, Operation::Socket, &channel);
+                match self.is_gateway(socket) {
+                    true => self.harm_gateway(hit, socket),
+                    false => self.harm_channel(hit, Operation::Socket, &channel),
+                }
             }
             action => {
                 let name = Operation::Socket.name();

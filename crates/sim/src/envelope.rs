@@ -106,7 +106,7 @@ pub(crate) fn envelope(topic: &str, body: &str, correlation_id: &str, plan: &Pla
     text
 }
 
-fn push_body(text: &mut String, body: &str, plan: &Plan) {
+pub(crate) fn push_body(text: &mut String, body: &str, plan: &Plan) {
     let begin = text.len();
     let Some(fields) = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
         // Not an object: there is nowhere to put a field.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use crate::{
     envelope::{Plan, envelope},
     fault::Operation,
     frame::{self, Opcode},
+    gateway::Kept,
     keys::turned,
     log::{Delivery, DeliveryState, EventRecord},
     options::BodyKeys,
@@ -29,6 +32,14 @@ impl State {
         let shuffled = self.settings.options.body_keys == BodyKeys::Shuffled;
         let told = self.told(self.now);
         self.history.add(told, topic, body);
+        let kept = Arc::new(Kept {
+            seq,
+            at: told,
+            topic: topic.to_owned(),
+            body: body.to_owned(),
+            id: correlation_id.clone(),
+        });
+        self.keep(&kept);
         let mut deliveries = Vec::new();
         for (place, (channel, socket)) in self.audience(topic).into_iter().enumerate() {
             let Some(socket) = socket else {
@@ -51,14 +62,24 @@ impl State {
             if place > 0 {
                 self.lag(socket);
             }
+            let is_gateway = self.is_gateway(socket);
             let turned = shuffled.then(|| {
-                let number = self.channels.find(&channel).map_or(0, |channel| channel.number);
+                let number = self.channels.find(&channel).map_or(socket, |channel| channel.number);
                 turned(body, number)
             });
             for copy in 0..=plan.copies {
-                let own =
-                    self.settings.options.correlation_per_delivery || (copy > 0 && plan.own_correlation);
+                let own = (self.settings.options.correlation_per_delivery && !is_gateway)
+                    || (copy > 0 && plan.own_correlation);
                 let correlation = own.then(|| self.ids.uuid());
+                let mark = Mark { seq, delivery: deliveries.len() };
+                if is_gateway {
+                    let (body, id) = (turned.as_deref().unwrap_or(body), correlation.as_deref());
+                    let item = kept.item(body, id.unwrap_or(&correlation_id), &plan);
+                    let queued = self.dispatch(socket, plan.encode(&item), Some(mark), &plan);
+                    let queued = queued.map_err(str::to_owned);
+                    deliveries.push(delivery(&channel, Some(socket), queued, correlation, &plan.altered));
+                    continue;
+                }
                 let frame = if correlation.is_none() && turned.is_none() && plan.is_plain() {
                     shared.clone()
                 } else {
@@ -69,7 +90,6 @@ impl State {
                         &plan,
                     ))
                 };
-                let mark = Mark { seq, delivery: deliveries.len() };
                 let queued = self.dispatch(socket, frame, Some(mark), &plan).map_err(str::to_owned);
                 deliveries.push(delivery(&channel, Some(socket), queued, correlation, &plan.altered));
             }
@@ -88,6 +108,9 @@ impl State {
 
     /// One heartbeat is due.
     pub(crate) fn heartbeat(&mut self, socket: u64) {
+        if self.is_gateway(socket) {
+            return;
+        }
         self.log.update_socket(socket, |record| record.heartbeats += 1);
         self.send_service(Operation::Heartbeat, socket, "WebSocket Heartbeat");
     }
@@ -95,6 +118,9 @@ impl State {
     /// A text message came from the peer: a ping, a subscription, or anything, which is tolerated.
     pub(crate) fn socket_text(&mut self, socket: u64, text: &str) {
         self.heard_from(socket);
+        if self.is_gateway(socket) {
+            return self.gateway_text(socket, text);
+        }
         let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let change = match message.get("message").and_then(Value::as_str) {
             Some("ping") => {
@@ -118,6 +144,9 @@ impl State {
     pub(crate) fn control_ping(&mut self, socket: u64, payload: &[u8]) {
         self.heard_from(socket);
         self.log.update_socket(socket, |record| record.control_pings += 1);
+        if self.is_gateway(socket) {
+            return self.gateway_pong(socket, payload);
+        }
         self.send_in_order(socket, frame::frame(Opcode::Pong, true, payload), None);
     }
 
@@ -170,7 +199,7 @@ impl State {
         envelope(topic, &body.to_string(), &correlation_id, &Plan::default())
     }
 
-    /// Channels that an event concerns, with their open sockets.
+    /// Channels that an event concerns, with their open sockets, and gateway connections.
     fn audience(&self, topic: &str) -> Vec<(String, Option<u64>)> {
         let mut ids = self.channels.listeners(topic).to_vec();
         if ids.is_empty() && topic.starts_with(SYSTEM) {
@@ -181,19 +210,30 @@ impl State {
                 None => self.channels.ids(),
             };
         }
-        ids.iter()
-            .filter_map(|id| self.channels.find(id))
-            .map(|channel| (channel.id.to_string(), channel.socket))
-            .collect()
+        let channels = ids.iter().filter_map(|id| self.channels.find(id));
+        let mut audience: Vec<_> = channels.map(|channel| (channel.id.to_string(), channel.socket)).collect();
+        audience.extend(self.gateway_audience(topic));
+        audience
     }
 
     fn send_service(&mut self, operation: Operation, socket: u64, message: &str) {
         let Some(channel) = self.sockets.get(&socket).map(|s| s.channel.clone()) else { return };
         let text =
             json!({ "topicName": "channel.metadata", "eventBody": { "message": message } }).to_string();
+        self.send_service_frame(operation, socket, &channel, &frame::text(&text));
+    }
+
+    /// The same, of any frame that is no event.
+    pub(crate) fn send_service_frame(
+        &mut self,
+        operation: Operation,
+        socket: u64,
+        channel: &str,
+        service: &Bytes,
+    ) {
         let plan = match self.book.is_quiet(operation) {
             true => Plan::default(),
-            false => self.plan(operation, socket, &channel, None, None),
+            false => self.plan(operation, socket, channel, None, None),
         };
         match plan.lost {
             Some((_, Some(instead))) => {
@@ -202,7 +242,7 @@ impl State {
             Some((_, None)) => {}
             None => {
                 for _ in 0..=plan.copies {
-                    let _ = self.dispatch(socket, frame::text(&text), None, &plan);
+                    let _ = self.dispatch(socket, service.clone(), None, &plan);
                 }
             }
         }

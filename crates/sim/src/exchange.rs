@@ -6,7 +6,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::{
     book::{Hit, Occurrence},
     fault::{Action, Operation, Phase},
-    http::{Request, Response},
+    gateway::Endpoint,
+    http::{Request, Response, percent_decoded},
     log::RequestRecord,
     oauth::refusal,
     rest::{self, ApiError, bearer, error_body},
@@ -40,15 +41,20 @@ pub(crate) enum Ending {
 enum Target {
     Token,
     Upgrade(String),
+    Gateway(Endpoint),
     Api(Result<(Operation, Option<String>), ApiError>),
 }
 
 impl Target {
     fn of(request: &Request, role: Role) -> Self {
         let path = request.path();
-        match path.strip_prefix("/channels/") {
-            Some(channel) if role.streaming => return Self::Upgrade(channel.to_owned()),
-            _ => {}
+        if role.streaming {
+            if let Some(channel) = path.strip_prefix("/channels/") {
+                return Self::Upgrade(channel.to_owned());
+            }
+            if let Some(endpoint) = Endpoint::of(path) {
+                return Self::Gateway(endpoint);
+            }
         }
         match (path, request.method.as_str()) {
             ("/oauth/token", "POST") if role.login => Self::Token,
@@ -63,15 +69,20 @@ impl Target {
     fn operation(&self) -> Option<Operation> {
         match self {
             Self::Token => Some(Operation::Token),
-            Self::Upgrade(_) => Some(Operation::Upgrade),
+            Self::Upgrade(_) | Self::Gateway(_) => Some(Operation::Upgrade),
             Self::Api(found) => found.as_ref().ok().map(|(operation, _)| *operation),
         }
+    }
+
+    fn is_upgrade(&self) -> bool {
+        self.operation() == Some(Operation::Upgrade)
     }
 
     fn channel(&self) -> Option<&str> {
         match self {
             Self::Token => None,
             Self::Upgrade(channel) => Some(channel),
+            Self::Gateway(endpoint) => Some(endpoint.channel()),
             Self::Api(found) => found.as_ref().ok().and_then(|(_, channel)| channel.as_deref()),
         }
     }
@@ -99,7 +110,7 @@ impl<'a> Exchange<'a> {
                 Action::Status { .. } | Action::Redirect { .. } => {
                     return Ending::Answer(self.world.with(|state| state.forged(&hit.action, &self.target)));
                 }
-                Action::Close { code, reason, .. } if matches!(self.target, Target::Upgrade(_)) => {
+                Action::Close { code, reason, .. } if self.target.is_upgrade() => {
                     spoil.push(Spoil::CloseAtOnce(End::new("faulted:close").code(*code).reason(reason)));
                 }
                 Action::Reset { .. }
@@ -199,7 +210,7 @@ impl State {
             at: self.now,
             operation,
             method: request.method.clone(),
-            path: request.target.clone(),
+            path: self.written_down(request),
             grant: None,
             status: None,
             code: None,
@@ -223,6 +234,20 @@ impl State {
             }
         }
         record
+    }
+
+    /// The request's path and query without secrets.
+    fn written_down(&self, request: &Request) -> String {
+        let Some((path, query)) = request.target.split_once('?') else { return request.target.clone() };
+        let pairs = query.split('&').map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match self.tokens.label(&percent_decoded(value)) {
+                Some(label) => format!("{name}={label}"),
+                None if name == self.settings.options.gateway.token_parameter => format!("{name}=unknown"),
+                None => pair.to_owned(),
+            }
+        });
+        format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 
     fn request_faults(&mut self, target: &Target, record: u64) -> Vec<Hit> {
@@ -287,7 +312,7 @@ impl State {
         let mut response = match target {
             Target::Token => self.token_endpoint(request, record),
             Target::Api(found) => self.api(request, found.clone(), record),
-            Target::Upgrade(channel) => return self.upgrade(request, channel, spoils),
+            Target::Upgrade(_) | Target::Gateway(_) => return self.upgrade(request, target, record, spoils),
         };
         let mut truncated = None;
         for spoil in spoils {
@@ -313,7 +338,7 @@ impl State {
         }
     }
 
-    fn upgrade(&mut self, request: &Request, channel: &str, spoils: &[Spoil]) -> Ending {
+    fn upgrade(&mut self, request: &Request, target: &Target, record: u64, spoils: &[Spoil]) -> Ending {
         let is = |name, value: &str| {
             request
                 .header(name)
@@ -326,8 +351,17 @@ impl State {
         if !is("upgrade", "websocket") || !is("connection", "upgrade") || !is("sec-websocket-version", "13") {
             return Ending::Answer(Response::new(426).header("Sec-WebSocket-Version", 13));
         }
-        let Some(opened) = self.open_socket(channel) else {
-            return Ending::Answer(Response::new(self.settings.options.dead_upgrade_status));
+        let dead_upgrade_status = self.settings.options.dead_upgrade_status;
+        let opened = match target {
+            Target::Upgrade(channel) => {
+                self.open_socket(channel).ok_or_else(|| Response::new(dead_upgrade_status))
+            }
+            Target::Gateway(endpoint) => self.enter_gateway(request, *endpoint, record),
+            Target::Token | Target::Api(_) => Err(Response::new(404)),
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(answer) => return Ending::Answer(answer),
         };
         let mut accept = derive_accept_key(key.as_bytes());
         for spoil in spoils {

@@ -184,7 +184,7 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
 }
 
 /// `%41` is `A`, `+` is a space; anything else stands for itself.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut i = 0;

@@ -33,6 +33,7 @@ mod exchange;
 mod fault;
 mod fitness;
 mod frame;
+mod gateway;
 mod generate;
 mod history;
 mod http;
@@ -58,6 +59,9 @@ mod traffic;
 pub use channels::ChannelState;
 pub use error::SimError;
 pub use fault::{Action, Match, Operation, Phase, RetryAfter, Rule, Times};
+pub use gateway::{
+    Asked, BadPosition, BadToken, EarlyFrame, GatewayOptions, GatewayRecord, Positions, TokenEnd,
+};
 pub use log::{
     ChannelRecord, Counts, Delivery, DeliveryState, EventRecord, FaultRecord, Log, RequestRecord,
     SocketRecord,

@@ -1,5 +1,7 @@
 use serde::Serialize;
 
+use crate::gateway::GatewayRecord;
+
 /// What happened so far, or since a cursor. All times are epoch milliseconds of the simulator's clock.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +22,8 @@ pub struct Log {
     pub sockets: Vec<SocketRecord>,
     /// Channels, oldest first.
     pub channels: Vec<ChannelRecord>,
+    /// Connections to gateway endpoints, oldest first.
+    pub gateway: Vec<GatewayRecord>,
     /// Faults that took effect, oldest first.
     pub faults: Vec<FaultRecord>,
 }
@@ -42,6 +46,8 @@ pub struct Counts {
     pub sockets: u64,
     /// Channels created.
     pub channels: u64,
+    /// Connections to gateway endpoints, refused ones included.
+    pub gateway: u64,
     /// Records of any kind forgotten because of `logLimit`.
     pub forgotten: u64,
 }
@@ -58,7 +64,7 @@ pub struct RequestRecord {
     pub operation: &'static str,
     /// HTTP method.
     pub method: String,
-    /// Path and query.
+    /// Path and query; a token stands there as its label.
     pub path: String,
     /// `grant_type` of a token request.
     pub grant: Option<String>,
@@ -70,7 +76,7 @@ pub struct RequestRecord {
     pub client: Option<String>,
     /// Label of the bearer token, or of the token that was issued: `token-1`, never the token itself.
     pub token: Option<String>,
-    /// The channel in the path, or the one that was created.
+    /// The channel in the path, or the one that was created, or `gateway/<endpoint>`.
     pub channel: Option<String>,
     /// Topics in the request's body.
     pub topics: Option<usize>,
@@ -98,11 +104,11 @@ pub struct EventRecord {
     pub at: u64,
     /// Topic, always in its expanded form.
     pub topic: String,
-    /// `metadata.CorrelationId`.
+    /// `metadata.CorrelationId`; to gateway connections it is sent as `id`.
     pub correlation_id: String,
     /// Bytes of the undisturbed frame's text.
     pub bytes: usize,
-    /// One entry for each subscribed channel, and for each copy of a duplicated frame.
+    /// One entry for each subscribed channel or gateway connection, for each copy of a duplicated frame, and for each replay.
     pub deliveries: Vec<Delivery>,
     /// Why it has reached nobody; null once a frame of it was written.
     pub reason: Option<String>,
@@ -114,7 +120,7 @@ pub struct EventRecord {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
-    /// The channel.
+    /// The channel, or `gateway/<endpoint>`.
     pub channel: String,
     /// The socket it was meant for, if one was open.
     pub socket: Option<u64>,
@@ -149,7 +155,7 @@ pub enum DeliveryState {
 pub struct SocketRecord {
     /// Number of the socket.
     pub id: u64,
-    /// Its channel.
+    /// Its channel, or `gateway/<endpoint>`.
     pub channel: String,
     /// When the upgrade was answered.
     pub opened_at: u64,
@@ -176,8 +182,10 @@ pub struct SocketRecord {
     pub control_pings: u64,
     /// Heartbeats queued.
     pub heartbeats: u64,
-    /// Event frames written.
+    /// Events written.
     pub events: u64,
+    #[serde(skip)]
+    pub(crate) gateway: Option<u64>,
     #[serde(skip)]
     pub(crate) revision: u64,
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
@@ -10,6 +10,8 @@ use crate::{
     state::{State, Timer},
 };
 
+/// Ended tokens that are told from unknown ones.
+const MOST_ENDED: usize = 4_096;
 const SAML2_BEARER: &str = "urn:ietf:params:oauth:grant-type:saml2-bearer";
 
 /// OAuth clients and the tokens they hold.
@@ -17,6 +19,8 @@ pub(crate) struct Tokens {
     clients: Vec<Client>,
     access: HashMap<String, u64>,
     live: HashMap<u64, Token>,
+    /// The oldest first.
+    ended: VecDeque<(String, u64)>,
     refresh: HashMap<String, Grant>,
     issued: u64,
 }
@@ -43,7 +47,7 @@ struct Grant {
 
 impl Token {
     pub(crate) fn label(&self) -> String {
-        format!("token-{}", self.number)
+        label(self.number)
     }
 
     /// Limits of channels count per user and client.
@@ -65,7 +69,14 @@ impl Tokens {
                 Client { options, user, spent_codes: Vec::new() }
             })
             .collect();
-        Self { clients, access: HashMap::new(), live: HashMap::new(), refresh, issued: 0 }
+        Self {
+            clients,
+            access: HashMap::new(),
+            live: HashMap::new(),
+            ended: VecDeque::new(),
+            refresh,
+            issued: 0,
+        }
     }
 
     pub(crate) fn by_secret(&self, bearer: &str) -> Option<&Token> {
@@ -76,14 +87,34 @@ impl Tokens {
         self.live.get(&number)
     }
 
+    /// Whether it was a token once.
+    pub(crate) fn has_ended(&self, secret: &str) -> bool {
+        self.ended.iter().any(|(ended, _)| ended == secret)
+    }
+
+    /// How a secret is written down: by the label of the token that it is or was.
+    pub(crate) fn label(&self, secret: &str) -> Option<String> {
+        let ended = || self.ended.iter().find(|(ended, _)| ended == secret).map(|(_, number)| number);
+        self.access.get(secret).or_else(ended).map(|number| label(*number))
+    }
+
     pub(crate) fn end(&mut self, number: u64) -> Option<Token> {
-        self.access.retain(|_, other| *other != number);
+        for (secret, _) in self.access.extract_if(|_, other| *other == number) {
+            self.ended.push_back((secret, number));
+        }
+        while self.ended.len() > MOST_ENDED {
+            self.ended.pop_front();
+        }
         self.live.remove(&number)
     }
 
     fn authenticate(&mut self, id: &str, secret: &str) -> Option<&mut Client> {
         self.clients.iter_mut().find(|c| c.options.id == id && c.options.secret == secret)
     }
+}
+
+fn label(number: u64) -> String {
+    format!("token-{number}")
 }
 
 /// A refusal: HTTP status, `error` and a text.

@@ -1,6 +1,9 @@
 use serde::Deserialize;
 
-use crate::error::{SimError, parse};
+use crate::{
+    error::{SimError, parse},
+    gateway::GatewayOptions,
+};
 
 /// How the simulated service behaves; every field has the real service's value as its default.
 ///
@@ -112,7 +115,10 @@ pub struct SimOptions {
     /// forgotten. Default 67 108 864.
     pub history_bytes: usize,
 
-    /// Records kept of each kind (requests, events, sockets, channels, faults); the oldest go first and are counted.
+    /// The endpoints under `/gateway/`, which are not Genesys Cloud's.
+    pub gateway: GatewayOptions,
+
+    /// Records kept of each kind (requests, events, sockets, channels, gateway connections, faults); the oldest go first and are counted.
     /// Default 1 000 000, at least 1. A million events take about half a gigabyte.
     pub log_limit: usize,
 }
@@ -267,6 +273,7 @@ impl Default for SimOptions {
             late_conversations: 0,
             denied_paths: Vec::new(),
             history_bytes: 64 << 20,
+            gateway: GatewayOptions::default(),
             log_limit: 1_000_000,
         }
     }
@@ -302,6 +309,7 @@ impl SimOptions {
         close_code("evictCloseCode", self.evict_close_code)?;
         close_code("expiryCloseCode", self.expiry_close_code)?;
         close_code("maintenanceCloseCode", self.maintenance_close_code)?;
+        self.gateway.check()?;
         if let Some(url) = &self.advertised_streaming
             && !(url.starts_with("ws://") || url.starts_with("wss://"))
         {
@@ -341,7 +349,7 @@ pub(crate) fn close_code(path: &str, code: u16) -> Result<(), SimError> {
     }
 }
 
-fn at_least_one(path: &str, value: u64) -> Result<(), SimError> {
+pub(crate) fn at_least_one(path: &str, value: u64) -> Result<(), SimError> {
     if value == 0 { Err(SimError::invalid(path, "must be at least 1")) } else { Ok(()) }
 }
 

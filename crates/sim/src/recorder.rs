@@ -1,8 +1,11 @@
 use std::collections::VecDeque;
 
-use crate::log::{
-    ChannelRecord, Counts, Delivery, DeliveryState, EventRecord, FaultRecord, Log, RequestRecord,
-    SocketRecord,
+use crate::{
+    gateway::GatewayRecord,
+    log::{
+        ChannelRecord, Counts, Delivery, DeliveryState, EventRecord, FaultRecord, Log, RequestRecord,
+        SocketRecord,
+    },
 };
 
 /// Where one frame of an event stands in the log.
@@ -22,6 +25,7 @@ pub(crate) struct Recorder {
     events: VecDeque<EventRecord>,
     sockets: VecDeque<SocketRecord>,
     channels: VecDeque<ChannelRecord>,
+    gateway: VecDeque<GatewayRecord>,
     faults: VecDeque<FaultRecord>,
 }
 
@@ -36,6 +40,7 @@ impl Recorder {
             events: VecDeque::new(),
             sockets: VecDeque::new(),
             channels: VecDeque::new(),
+            gateway: VecDeque::new(),
             faults: VecDeque::new(),
         }
     }
@@ -61,6 +66,7 @@ impl Recorder {
             events: newer(&self.events, revision, |r| r.revision),
             sockets: newer(&self.sockets, revision, |r| r.revision),
             channels: newer(&self.channels, revision, |r| r.revision),
+            gateway: newer(&self.gateway, revision, |r| r.revision),
             faults: newer(&self.faults, revision, |r| r.revision),
         }
     }
@@ -92,6 +98,20 @@ impl Recorder {
         let seq = record.seq;
         self.counts.forgotten += push(&mut self.events, record, self.limit);
         seq
+    }
+
+    /// Adds a delivery to an event that is in the log already; None if it is not there any more.
+    pub(crate) fn deliver_again(&mut self, seq: u64, delivery: Delivery) -> Option<Mark> {
+        let revision = self.bump();
+        let event = numbered(&mut self.events, self.counts.published, seq)?;
+        event.revision = revision;
+        event.deliveries.push(delivery);
+        if event.reason.as_deref().is_some_and(|reason| reason != "queued") {
+            // It had reached nobody, and may yet.
+            self.counts.undelivered -= 1;
+            event.reason = Some("queued".to_owned());
+        }
+        Some(Mark { seq, delivery: event.deliveries.len() - 1 })
     }
 
     pub(crate) fn next_seq(&self) -> u64 {
@@ -130,7 +150,14 @@ impl Recorder {
         }
         settle(event, &mut self.counts);
         if let (true, Some(socket)) = (written, socket) {
-            self.update_socket(socket, |record| record.events += 1);
+            let mut gateway = None;
+            self.update_socket(socket, |record| {
+                record.events += 1;
+                gateway = record.gateway;
+            });
+            if let Some(gateway) = gateway {
+                self.update_gateway(gateway, |record| record.events += 1);
+            }
         }
     }
 
@@ -153,6 +180,7 @@ impl Recorder {
             control_pings: 0,
             heartbeats: 0,
             events: 0,
+            gateway: None,
             revision: self.bump(),
         };
         self.counts.forgotten += push(&mut self.sockets, record, self.limit);
@@ -162,6 +190,23 @@ impl Recorder {
     pub(crate) fn update_socket(&mut self, id: u64, change: impl FnOnce(&mut SocketRecord)) {
         let revision = self.bump();
         if let Some(record) = numbered(&mut self.sockets, self.counts.sockets, id) {
+            change(record);
+            record.revision = revision;
+        }
+    }
+
+    /// Adds a connection to a gateway endpoint and returns its number.
+    pub(crate) fn gateway(&mut self, mut record: GatewayRecord) -> u64 {
+        self.counts.gateway += 1;
+        record.id = self.counts.gateway;
+        record.revision = self.bump();
+        self.counts.forgotten += push(&mut self.gateway, record, self.limit);
+        self.counts.gateway
+    }
+
+    pub(crate) fn update_gateway(&mut self, id: u64, change: impl FnOnce(&mut GatewayRecord)) {
+        let revision = self.bump();
+        if let Some(record) = numbered(&mut self.gateway, self.counts.gateway, id) {
             change(record);
             record.revision = revision;
         }

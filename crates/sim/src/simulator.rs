@@ -39,6 +39,9 @@ pub struct Urls {
     pub api: String,
     /// `ws://127.0.0.1:<port>`, or `wss`; serves `/channels/<id>`.
     pub streaming: String,
+    /// `ws://127.0.0.1:<port>/gateway`, or `wss`; serves `/query`, `/header`, `/first-message`, `/since`, `/minute` and `/open`,
+    /// which are not Genesys Cloud's.
+    pub gateway: String,
 }
 
 /// Id and secret of the first OAuth client.
@@ -411,5 +414,6 @@ fn urls<'a>(s: &str, sockets: impl Iterator<Item = &'a StdListener>) -> Urls {
         login: format!("http{s}://127.0.0.1:{}", at(0)),
         api: format!("http{s}://127.0.0.1:{}", at(1)),
         streaming: format!("ws{s}://127.0.0.1:{}", at(2)),
+        gateway: format!("ws{s}://127.0.0.1:{}/gateway", at(2)),
     }
 }

@@ -10,13 +10,16 @@ use crate::{
     book::Occurrence,
     fault::Operation,
     frame,
+    gateway::Gateway,
     recorder::Mark,
     state::{State, Timer},
 };
 
 /// The state's side of an open WebSocket.
 pub(crate) struct Socket {
+    /// Its channel, or what stands there for a gateway endpoint.
     pub(crate) channel: Arc<str>,
+    pub(crate) gateway: Option<Box<Gateway>>,
     /// The fault that stalled it.
     pub(crate) stalled: Option<u64>,
     /// Its channel is gone, the socket was left open.
@@ -81,12 +84,32 @@ impl State {
     /// Opens a socket on a live channel; an earlier one on the same channel is displaced.
     pub(crate) fn open_socket(&mut self, channel: &str) -> Option<Opened> {
         let channel = Arc::clone(&self.channels.find(channel)?.id);
+        let opened = self.attach(Arc::clone(&channel), None);
+        let (id, now) = (opened.id, self.now);
+        let displaced = self.channels.find_mut(&channel).and_then(|channel| {
+            channel.last_use = now;
+            channel.socket.replace(id)
+        });
+        if let Some(first) = displaced {
+            let code = self.settings.options.displaced_close_code;
+            self.close_socket(first, End::new("displaced").code(code));
+        }
+        self.socket_occurred(id);
+        Some(opened)
+    }
+
+    /// A socket to which nothing has happened yet.
+    pub(crate) fn attach(&mut self, channel: Arc<str>, gateway: Option<Box<Gateway>>) -> Opened {
         let id = self.log.socket(&channel, self.now);
+        if gateway.is_some() {
+            self.gateways.insert(id);
+        }
         let (outbox, outbox_receiver) = unbounded_channel();
         let (control, control_receiver) = unbounded_channel();
         let unwritten = Arc::new(AtomicUsize::new(0));
         let socket = Socket {
-            channel: Arc::clone(&channel),
+            channel,
+            gateway,
             stalled: None,
             orphan: false,
             outbox,
@@ -96,22 +119,17 @@ impl State {
             under_way: 0,
             held: Vec::new(),
         };
-        let now = self.now;
-        let displaced = self.channels.find_mut(&channel).and_then(|channel| {
-            channel.last_use = now;
-            channel.socket.replace(id)
-        });
-        if let Some(first) = displaced {
-            let code = self.settings.options.displaced_close_code;
-            self.close_socket(first, End::new("displaced").code(code));
-        }
         self.sockets.insert(id, socket);
-        let hits =
-            self.book.take(Occurrence { operation: Operation::Socket, channel: Some(&channel), topic: None });
-        for hit in hits {
+        Opened { id, outbox: outbox_receiver, control: control_receiver, unwritten }
+    }
+
+    /// A socket was opened.
+    pub(crate) fn socket_occurred(&mut self, id: u64) {
+        let Some(channel) = self.sockets.get(&id).map(|socket| Arc::clone(&socket.channel)) else { return };
+        let occurrence = Occurrence { operation: Operation::Socket, channel: Some(&channel), topic: None };
+        for hit in self.book.take(occurrence) {
             self.harm_socket(&hit, id);
         }
-        Some(Opened { id, outbox: outbox_receiver, control: control_receiver, unwritten })
     }
 
     /// Sends a frame that is no event.
@@ -272,6 +290,14 @@ impl State {
             self.log.lost(mark, &end.how);
         }
         let now = self.now;
+        if let Some(gateway) = &socket.gateway {
+            self.gateways.remove(&id);
+            self.log.update_gateway(gateway.record, |record| {
+                record.ended_at = Some(now);
+                record.ended = Some(end.how.clone());
+                record.close_code = end.code;
+            });
+        }
         if let Some(channel) = self.channels.find_mut(&socket.channel).filter(|c| c.socket == Some(id)) {
             channel.socket = None;
             channel.last_use = now;

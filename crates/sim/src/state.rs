@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     book::Book,
     channels::Channels,
     clock::Clock,
+    gateway::Buffer,
     history::History,
     log::FaultRecord,
     oauth::Tokens,
@@ -50,6 +51,10 @@ pub(crate) struct State {
     pub(crate) rates: Windows,
     pub(crate) channels: Channels,
     pub(crate) sockets: BTreeMap<u64, Socket>,
+    /// Which of the sockets are gateway connections.
+    pub(crate) gateways: BTreeSet<u64>,
+    /// Published events that can be asked for again.
+    pub(crate) kept: Buffer,
     pub(crate) book: Book,
     pub(crate) log: Recorder,
     /// What the REST API knows.
@@ -88,6 +93,9 @@ pub(crate) enum Timer {
     },
     /// Reordered frames that no other frame came to overtake.
     Release(u64),
+    /// The acknowledgement of a first message.
+    GatewayReady(u64),
+    GatewayClose(u64),
 }
 
 impl World {
@@ -103,6 +111,8 @@ impl World {
             rates: Windows::default(),
             channels: Channels::default(),
             sockets: BTreeMap::new(),
+            gateways: BTreeSet::new(),
+            kept: Buffer::default(),
             book: Book::new(options.seed),
             log: Recorder::new(options.log_limit, clock.now()),
             history: History::new(options.history_bytes),
@@ -226,6 +236,8 @@ impl State {
                 Timer::Late { socket, frame, mark } => self.send_marked(socket, frame, mark),
                 Timer::Arrival { socket, frame, mark } => self.arrived(socket, frame, mark),
                 Timer::Release(socket) => self.release_held(socket),
+                Timer::GatewayReady(socket) => self.gateway_ready(socket),
+                Timer::GatewayClose(socket) => self.gateway_close(socket),
             }
         }
         None

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{
     sync::Notify,
     time::{Instant, MissedTickBehavior, interval},
@@ -17,6 +18,14 @@ use crate::{
 const TICK: Duration = Duration::from_millis(2);
 /// The most that one tick makes up for, so that the service stays responsive.
 const MOST_AT_ONCE: u64 = 1_000;
+/// For those who are sent whatever there is, where nobody asks for anything.
+const UNASKED: [&str; 5] = [
+    "v2.users.7a1e.presence",
+    "v2.users.7a1e.routingStatus",
+    "v2.users.7a1e.conversations",
+    "v2.routing.queues.51c0.conversations",
+    "v2.routing.queues.51c0.users",
+];
 
 /// A background stream of generated events.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,7 +33,8 @@ const MOST_AT_ONCE: u64 = 1_000;
 pub struct Traffic {
     /// Events per second over all topics, above 0, at most 100 000. What a busy moment delays is made up for.
     pub rate_per_second: f64,
-    /// Full topic names, used at random. Default: whatever is subscribed, and nothing while nothing is.
+    /// Full topic names, used at random. Default: whatever is subscribed or asked for, and nothing
+    /// while nothing is; but a few topics of users and queues while a gateway connection is sent everything.
     #[serde(default)]
     pub topics: Option<Vec<String>>,
     /// Ends by itself after so many events. Default null: until stopped.
@@ -72,7 +82,7 @@ pub(crate) async fn run(world: Arc<World>, traffic: Traffic, id: u64, stop: Arc<
             () = stop.notified() => break,
             () = world.until_stopped() => break,
         }
-        let topics = given.clone().unwrap_or_else(|| world.with(|state| state.channels.heard()));
+        let topics = given.clone().unwrap_or_else(|| world.with(State::heard));
         if topics.is_empty() {
             // Time without a listener is not made up for.
             (began, base) = (Instant::now(), published);
@@ -93,8 +103,25 @@ impl State {
         let topic = &topics[self.bodies.index(topics.len())];
         let seed = self.bodies.next();
         let told = self.told(self.now);
-        if let Some(body) = generate::body(topic, seed, told) {
-            self.publish(topic, &body);
+        let body = generate::body(topic, seed, told);
+        // A gateway may have topics that the service has not.
+        let body = body.unwrap_or_else(|| json!({ "id": self.ids.uuid() }).to_string());
+        self.publish(topic, &body);
+    }
+
+    /// Topics that somebody listens to.
+    fn heard(&mut self) -> Arc<Vec<String>> {
+        let heard = self.channels.heard();
+        let (asked, sends_all) = self.gateway_topics();
+        if asked.is_empty() && (!sends_all || !heard.is_empty()) {
+            return heard;
         }
+        let mut topics: Vec<_> = heard.iter().cloned().chain(asked).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        if topics.is_empty() {
+            topics.extend(UNASKED.map(str::to_owned));
+        }
+        Arc::new(topics)
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{self, Message, protocol::CloseFrame},
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -83,6 +83,34 @@ impl Service {
     pub async fn refused_upgrade(&self, channel: &str) -> u16 {
         match self.try_connect(channel).await {
             Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+            other => panic!("not refused: {:?}", other.map(|_| ())),
+        }
+    }
+
+    /// Connects to a gateway endpoint; `place` is its name and query, with `{token}` for the token.
+    pub async fn gateway(&self, place: &str) -> Ws {
+        self.try_gateway(place, None).await.unwrap()
+    }
+
+    pub async fn try_gateway(&self, place: &str, bearer: Option<&str>) -> Result<Ws, tungstenite::Error> {
+        let url = format!("{}/{}", self.sim.urls().gateway, place.replace("{token}", &self.token));
+        let stream = TcpStream::connect(authority(&url)).await?;
+        let mut request = url.into_client_request()?;
+        if let Some(bearer) = bearer {
+            request.headers_mut().insert("Authorization", format!("Bearer {bearer}").parse().unwrap());
+        }
+        Ok(Ws(timeout(PATIENCE, client_async(request, stream)).await.unwrap()?.0))
+    }
+
+    /// The answer with which a gateway endpoint refuses an upgrade: status, body, `Retry-After`.
+    pub async fn refused_gateway(&self, place: &str) -> (u16, Value, Option<String>) {
+        match self.try_gateway(place, None).await {
+            Err(tungstenite::Error::Http(response)) => {
+                let retry_after = response.headers().get("retry-after");
+                let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+                let body = serde_json::from_slice(response.body().as_deref().unwrap_or_default());
+                (response.status().as_u16(), body.unwrap_or_default(), retry_after)
+            }
             other => panic!("not refused: {:?}", other.map(|_| ())),
         }
     }
