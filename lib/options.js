@@ -99,7 +99,8 @@ function keeper(journal, cursor) {
 function region(value, path) {
   if (value === undefined || typeof value === 'string') return value
   if (!isObject(value)) throw wrong(path, `must be a string or an object of base URLs, not ${show(value)}`)
-  refuseUnknown(value, path, ['login', 'api', 'streaming'])
+  // The urls of a simulator are given as they are.
+  refuseUnknown(value, path, ['login', 'api', 'streaming', 'gateway'])
   const urls = {}
   for (const name of ['login', 'api', 'streaming']) {
     if (value[name] === undefined) continue
