@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -23,6 +23,15 @@ function start(args, env = {}) {
   return { child, said, ended }
 }
 
+/** A file with an endpoint, gone when the test is over. */
+async function endpointFile(t, endpoint) {
+  const folder = await mkdtemp(join(tmpdir(), 'endpoint-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const path = join(folder, 'gateway.json')
+  await writeFile(path, typeof endpoint === 'string' ? endpoint : JSON.stringify(endpoint, undefined, 2))
+  return path
+}
+
 const OPTIONS = ['--region', 'us-east-1', '--client-id', 'i', '--client-secret', 's']
 
 const run = (args, env) => start(args, env).ended
@@ -39,7 +48,7 @@ test('every command explains itself', async () => {
   assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/)
 })
 
-test('a wrong command line ends with 2 and says why on stderr', async () => {
+test('a wrong command line ends with 2 and says why on stderr', async (t) => {
   const wrong = [
     [[], /./],
     [['listne'], /did you mean "listen"/],
@@ -66,11 +75,20 @@ test('a wrong command line ends with 2 and says why on stderr', async () => {
     [['report'], /path of a journal/],
     [['report', CLI, '--json', '--svg'], /not both/],
     [['listen', TOPIC, ...OPTIONS, '--journal', tmpdir()], /journal\.path/],
+    [['listen', TOPIC, ...OPTIONS, '--cursor', 'x'], /cursor: needs endpoint\.resume/],
+    [['listen', '--endpoint', '/nowhere/gateway.json'], /--endpoint: ENOENT/],
+    [['listen', '--endpoint', CLI], /--endpoint: ".*" is not JSON/],
+    [['listen', '--endpoint', await endpointFile(t, 5), ...OPTIONS], /endpoint: must be an object/],
+    [['listen', '--endpoint', await endpointFile(t, { uri: 'canary' }), ...OPTIONS], /endpoint\.uri.*"url"/],
+    [['listen', '--endpoint', await endpointFile(t, { url: 'canary' }), ...OPTIONS], /endpoint\.url: must begin/],
+    [['listen', '--endpoint', await endpointFile(t, {})], /GENESYS_LOGIN_URL/],
+    [['doctor', '--endpoint', await endpointFile(t, {}), '--region', 'us-east-1'], /GENESYS_CLIENT_ID/],
   ]
   for (const [args, words] of wrong) {
     const { code, stdout, stderr } = await run(args)
     assert.equal(code, 2, `${args}: ${stderr}`)
     assert.match(args.length === 0 ? stdout : stderr, words, String(args))
+    assert.doesNotMatch(stderr, /canary/)
   }
 })
 

@@ -46,10 +46,19 @@ const METRICS = [
   ['journal_commits_total', 'counter', 'Commits.', (s) => s.journal?.commits],
   ['journal_evicted_total', 'counter', 'Events evicted before they were acknowledged.', (s) => s.journal?.evicted],
   ['journal_last_commit_seconds', 'gauge', 'Length of the last commit.', (s) => seconds(s.journal?.lastCommitMs)],
+  ['direct_resumed_total', 'counter', 'Connections that went on from a position.', (s) => s.direct?.resumed],
+  ['direct_repositions_total', 'counter', 'Positions that the endpoint refused.', (s) => s.direct?.repositions],
+  ['cursor_saves_total', 'counter', 'Saves of the cursor.', (s) => s.cursor?.saves],
+  ['cursor_failures_total', 'counter', 'Loads and saves of the cursor that failed.', (s) => s.cursor?.failures],
+  ['cursor_saved_age_seconds', 'gauge', 'Time since the cursor was saved.', (s) => age(s.cursor?.savedAt)],
 ]
 
 function seconds(ms) {
   return ms === null || ms === undefined ? null : ms / 1000
+}
+
+function age(at) {
+  return at === null || at === undefined ? null : Math.max(0, Date.now() - at) / 1000
 }
 
 /** Prometheus text exposition format 0.0.4. */

@@ -36,9 +36,11 @@ function given(values, env, flag) {
   return value === '' ? undefined : value
 }
 
-/** `{ region, credentials, network }` of flags and environment. */
-function readConnection(values, env) {
-  const region = readRegion(values, env)
+/** `{ region, credentials, network }` of flags and environment, as far as an endpoint, if there is one, needs them. */
+function readConnection(values, env, endpoint) {
+  const network = { ca: readAuthorities(values, env) }
+  if (endpoint?.auth === 'none') return { network }
+  const region = endpoint === undefined ? readRegion(values, env) : readLogin(values, env)
   const credentials = { clientId: given(values, env, 'client-id'), clientSecret: given(values, env, 'client-secret') }
   for (const [flag, value] of [
     ['client-id', credentials.clientId],
@@ -46,7 +48,7 @@ function readConnection(values, env) {
   ]) {
     if (value === undefined) throw new UsageError(`${FLAGS[flag]} (or --${flag}) is needed`)
   }
-  return { region, credentials, network: { ca: readAuthorities(values, env) } }
+  return { region, credentials, network }
 }
 
 function readAuthorities(values, env) {
@@ -71,6 +73,16 @@ function readRegion(values, env) {
   if (login === undefined || api === undefined)
     throw new UsageError('GENESYS_LOGIN_URL and GENESYS_API_URL are needed together')
   return streaming === undefined ? { login, api } : { login, api, streaming }
+}
+
+/** Of an endpoint: where tokens are had is enough. */
+function readLogin(values, env) {
+  const [login, api] = ['login-url', 'api-url'].map((flag) => given(values, env, flag))
+  if (login !== undefined) return { login, api }
+  const region = given(values, env, 'region')
+  if (region === undefined)
+    throw new UsageError('GENESYS_REGION (or --region), or GENESYS_LOGIN_URL (or --login-url), is needed for a token')
+  return region
 }
 
 /** Topics of arguments, flag and environment. */

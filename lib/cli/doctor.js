@@ -2,10 +2,17 @@
 
 const { NotificationClient } = require('../client')
 const { CONNECTION, CONNECTION_HELP, readConnection, readNumber, readTopics } = require('./connection')
+const { channelStages, endpointStages } = require('./doctor-stages')
+const { readEndpoint } = require('./endpoint-file')
 const { EXIT, exitCodeOf, explain } = require('./exit')
 
 const usage = '[topics…]'
-const options = { ...CONNECTION, seconds: { type: 'string' }, journal: { type: 'string' } }
+const options = {
+  ...CONNECTION,
+  seconds: { type: 'string' },
+  journal: { type: 'string' },
+  endpoint: { type: 'string' },
+}
 const details = `Goes through a connection stage by stage with a client of its own: options, token, channel, topics, socket (open and
 answering a ping). Stops at the first stage that fails and says what may help. It creates one channel, of the 20 that a
 client may have. Without topics it stops after the token.
@@ -13,26 +20,20 @@ client may have. Without topics it stops after the token.
 ${CONNECTION_HELP}
   --seconds N         Give up after so long. Default 30
   --journal FILE      Try this journal, too: writable, on a local disk, not in use. Made if there is none; nothing is
-                      taken from it`
+                      taken from it
+  --endpoint FILE     Try a direct endpoint instead (see listen): token, socket, ready, topics, pong, and whether an event
+                      comes within 10 s, which is no failure if none does`
 
-/** Later stages imply earlier ones; each is read from the figures of the client. */
-const STAGES = [
-  ['token', 'login host reached, credentials accepted', (stats) => stats.tokenExpiresInMs !== null],
-  [
-    'channel',
-    'API host reached, channel created',
-    (stats) => stats.channels.some((channel) => channel.expiresInMs !== null),
-  ],
-  ['topics', 'every topic decided', (stats) => stats.topics.pending === 0],
-  ['socket', 'streaming host reached, socket open, pong received', (stats) => stats.state === 'connected'],
-]
 const POLL_MS = 25
+/** How long an event is waited for. */
+const EVENT_MS = 10_000
 
 async function run({ values, positionals, signal, end, env }) {
   const report = reporter(values.json)
   const seconds = readNumber(values, 'seconds', { min: 1, max: 3_600, fallback: 30 })
+  const endpoint = readEndpoint(values.endpoint)
   const topics = readTopics(values, env, positionals)
-  const connection = readConnection(values, env)
+  const connection = { ...readConnection(values, env, endpoint), endpoint }
   const client = open({ ...connection, topics, signal }, report)
   if (client === undefined) return report.end(EXIT.usage)
   if (values.journal !== undefined && !(await tryJournal(connection, values.journal, report))) {
@@ -40,8 +41,11 @@ async function run({ values, positionals, signal, end, env }) {
     return report.end(EXIT.usage)
   }
   setTimeout(end, seconds * 1000).unref()
+  const stages = endpoint === undefined ? channelStages(topics) : endpointStages(endpoint, topics)
   try {
-    return report.end(await examine(client, topics.length > 0 ? STAGES : STAGES.slice(0, 1), signal, report))
+    const code = await examine(client, stages, signal, report)
+    if (code === EXIT.done && endpoint !== undefined) await awaitEvent(client, signal, report)
+    return report.end(code)
   } finally {
     await client.close()
   }
@@ -50,7 +54,7 @@ async function run({ values, positionals, signal, end, env }) {
 function open(options, report) {
   try {
     const client = new NotificationClient(options)
-    report.ok('options', 'region and credentials are well formed')
+    report.ok('options', 'well formed')
     return client
   } catch (error) {
     report.failed('options', error)
@@ -80,7 +84,7 @@ async function examine(client, stages, signal, report) {
     while (!isReached(client.stats())) {
       const { state } = client
       if (state === 'failed' || signal.aborted || isFinal(last)) break
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      await poll()
     }
     if (!isReached(client.stats())) {
       report.failed(name, last)
@@ -93,10 +97,23 @@ async function examine(client, stages, signal, report) {
   return rejected.length > 0 ? EXIT.permission : EXIT.done
 }
 
-/** A certificate that is not trusted now will not be in a few seconds either. */
+/** What is so now will not be otherwise in a few seconds. */
 function isFinal(error) {
-  return error !== undefined && (!error.retryable || error.code === 'TLS_ERROR')
+  return error !== undefined && (!error.retryable || ['TLS_ERROR', 'NOT_READY'].includes(error.code))
 }
+
+/** A quiet server is no failure, but may be one that says what nobody understands. */
+async function awaitEvent(client, signal, report) {
+  const begin = Date.now()
+  while (client.stats().received === 0 && Date.now() - begin < EVENT_MS && !signal.aborted) await poll()
+  const ms = Date.now() - begin
+  if (client.stats().received > 0) report.ok('event', 'the first one came', ms)
+  else report.none('event', QUIET, ms)
+}
+
+const QUIET = 'none came: the server had none, or endpoint.event does not point at them'
+
+const poll = () => new Promise((resolve) => setTimeout(resolve, POLL_MS))
 
 function reporter(asJson) {
   const write = (line, text) => process.stdout.write(`${asJson ? JSON.stringify(line) : text}\n`)
@@ -106,6 +123,9 @@ function reporter(asJson) {
         { step, ok: true, detail, ms },
         `ok      ${step.padEnd(8)} ${detail}${ms === undefined ? '' : ` (${ms} ms)`}`,
       )
+    },
+    none(step, detail, ms) {
+      write({ step, ok: null, detail, ms }, `-       ${step.padEnd(8)} ${detail} (${ms} ms)`)
     },
     failed(step, error) {
       const text = error ? explain(error) : 'no answer in time'
