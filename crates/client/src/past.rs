@@ -19,6 +19,7 @@ pub(crate) fn past(restored: Restored, now_wall: u64) -> (Past, Option<Gap>) {
         covered: topics(&restored.covered),
         gaps,
         seen: restored.recent.iter().filter_map(seen).collect(),
+        cursor: None,
     };
     (past, lost)
 }

@@ -3,7 +3,6 @@
 //! A [`Plan`] asks one request after the other and reads the answers into [`Item`]s. Who carries the requests out, when,
 //! and with what patience, is the driver's business.
 
-mod date;
 mod harvest;
 mod recipe;
 mod search;
@@ -12,6 +11,7 @@ mod usage;
 
 use std::collections::VecDeque;
 
+use crate::date;
 use crate::failure::Failure;
 use crate::notice::{Backfilled, ErrorCode, ErrorReport, Gap};
 

@@ -39,6 +39,8 @@ pub struct Direct {
     pub resume: Option<Resume>,
     /// Whether a position of an earlier process is to be loaded before the first connection.
     pub has_cursor: bool,
+    /// Whether a later process will go on where this one ends: by a cursor or a journal.
+    pub survives: bool,
 }
 
 /// How a connection to a direct endpoint proves who it is.

@@ -44,6 +44,8 @@ impl Key {
 pub(crate) struct Sighting<'a> {
     pub(crate) topic: TopicId,
     pub(crate) body: &'a str,
+    /// Of a direct endpoint: what it is recognised by, instead of its body.
+    pub(crate) identity: Option<u64>,
     pub(crate) link: LinkId,
     pub(crate) joined_at: i64,
     pub(crate) now: i64,
@@ -135,7 +137,11 @@ impl Window {
             self.instances = self.alike.take().unwrap_or_default();
         }
         let Sighting { topic, body, link, now, .. } = event;
-        let key = if self.is_canonical { Key::canonical(topic, body) } else { Key::of(topic, body) };
+        let key = match event.identity {
+            Some(hash) => Key { topic, length: 0, hash },
+            None if self.is_canonical => Key::canonical(topic, body),
+            None => Key::of(topic, body),
+        };
         let joined_at = event.joined_at - likeness.allowance();
         let alike = match likeness.is_open() && event.has_company {
             true => Some((self.alike.get_or_insert_default(), Key::canonical(topic, body))),
@@ -195,7 +201,16 @@ mod tests {
 
         fn sees(&mut self, topic: u32, body: &str, link: LinkId, joined_at: i64, now: i64) -> bool {
             let topic = TopicId(topic);
-            let event = Sighting { topic, body, link, joined_at, now, has_company: true, is_late: false };
+            let event = Sighting {
+                topic,
+                body,
+                identity: None,
+                link,
+                joined_at,
+                now,
+                has_company: true,
+                is_late: false,
+            };
             self.window.is_copy(&mut self.likeness, event)
         }
     }

@@ -12,6 +12,7 @@ use fields::Fields;
 #[cfg(test)]
 mod differential;
 mod fields;
+mod identity;
 mod scan;
 pub(crate) mod token;
 

@@ -21,6 +21,8 @@ pub(crate) struct Record {
     certainty: Certainty,
     topics: BTreeSet<TopicId>,
     backfilled: Backfilled,
+    /// A gap that a resumed stream may yet fill is told only once that has failed.
+    is_told: bool,
 }
 
 /// Open and closed gaps, and which topics are covered.
@@ -35,6 +37,10 @@ pub(crate) struct Ledger {
     closed_names: usize,
     pub(crate) recorded: u64,
     pub(crate) closed_ms: u64,
+    /// What is lost from now on is not told: the stream is to be resumed where it ended.
+    pub(crate) is_quiet: bool,
+    /// Gaps that were never told, because the stream was resumed.
+    pub(crate) bridged: u64,
 }
 
 impl Ledger {
@@ -47,8 +53,33 @@ impl Ledger {
         self.covered.contains(&topic)
     }
 
+    /// The same, and the user knows.
+    pub(crate) fn is_told_blind(&self, topic: TopicId) -> bool {
+        let number = self.blind.get(&topic);
+        number.and_then(|number| self.open.get(number)).is_some_and(|record| record.is_told)
+    }
+
     pub(crate) fn open_count(&self) -> usize {
-        self.open.len()
+        self.open.values().filter(|record| record.is_told).count()
+    }
+
+    /// Since when something is missing that nobody was told of.
+    pub(crate) fn quiet_since(&self) -> Option<u64> {
+        self.open.values().filter(|record| !record.is_told).map(|record| record.from).min()
+    }
+
+    /// What was kept quiet will not be filled: it is told now, for this reason if there is a new one.
+    pub(crate) fn speak(&mut self, reason: Option<Reason>) -> Vec<Record> {
+        let quiet = self.open.values_mut().filter(|record| !record.is_told);
+        let told: Vec<Record> = quiet
+            .map(|record| {
+                record.is_told = true;
+                record.reason = reason.unwrap_or(record.reason);
+                record.clone()
+            })
+            .collect();
+        self.recorded += told.len() as u64;
+        told
     }
 
     /// No channel carries these any more. Topics that were not covered are left as they are.
@@ -66,10 +97,11 @@ impl Ledger {
         }
         let number = self.next_number();
         self.blind.extend(lost.iter().map(|id| (*id, number)));
-        let backfilled = Backfilled::No;
-        let record = Record { number, from, to: None, reason, certainty, topics: lost, backfilled };
+        let (backfilled, is_told) = (Backfilled::No, !self.is_quiet);
+        let record = Record { number, from, to: None, reason, certainty, topics: lost, backfilled, is_told };
         self.open.insert(number, record.clone());
-        Some(record)
+        self.recorded += u64::from(is_told);
+        is_told.then_some(record)
     }
 
     /// A channel is proven to carry these. Closes what was open for them; a gap that closes for a part of its topics
@@ -96,6 +128,7 @@ impl Ledger {
         at: u64,
     ) -> Vec<Record> {
         let topics: Vec<TopicId> = topics.into_iter().copied().collect();
+        let bridged = self.bridged;
         let closed = self.regain(
             topics.iter().filter(|id| self.blind.contains_key(id)).copied().collect::<Vec<_>>().iter(),
             at,
@@ -103,6 +136,7 @@ impl Ledger {
         for id in &topics {
             self.covered.remove(id);
         }
+        self.bridged = bridged;
         closed
     }
 
@@ -119,8 +153,9 @@ impl Ledger {
             return None;
         }
         let number = self.next_number();
+        self.recorded += 1;
         let (to, backfilled) = (Some(to.max(from)), Backfilled::No);
-        let record = Record { number, from, to, reason, certainty, topics, backfilled };
+        let record = Record { number, from, to, reason, certainty, topics, backfilled, is_told: true };
         self.keep(record.clone());
         Some(record)
     }
@@ -148,7 +183,8 @@ impl Ledger {
         }
         self.recorded += 1;
         let (from, to, reason, certainty) = (gap.from, gap.to, gap.reason, gap.certainty);
-        let record = Record { number, from, to, reason, certainty, topics, backfilled: gap.backfilled };
+        let (backfilled, is_told) = (gap.backfilled, true);
+        let record = Record { number, from, to, reason, certainty, topics, backfilled, is_told };
         if to.is_some() {
             self.keep(record);
             return Vec::new();
@@ -167,7 +203,7 @@ impl Ledger {
 
     /// Every record kept, oldest first, open ones last.
     pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.closed.iter().chain(self.open.values())
+        self.closed.iter().chain(self.open.values().filter(|record| record.is_told))
     }
 
     /// The closed gaps kept, by how far they were filled: not, partly, wholly.
@@ -185,14 +221,23 @@ impl Ledger {
 
     fn close(&mut self, number: u64, topics: BTreeSet<TopicId>, at: u64) -> Option<Record> {
         let open = self.open.get_mut(&number)?;
+        if !open.is_told {
+            self.bridged += u64::from(open.topics.len() == topics.len());
+            open.topics.retain(|id| !topics.contains(id));
+            if open.topics.is_empty() {
+                self.open.remove(&number);
+            }
+            return None;
+        }
         let to = Some(at.max(open.from));
         let record = if open.topics.len() == topics.len() {
             Record { to, ..self.open.remove(&number)? }
         } else {
             open.topics.retain(|id| !topics.contains(id));
             let (from, reason, certainty) = (open.from, open.reason, open.certainty);
-            let backfilled = Backfilled::No;
-            Record { number: self.next_number(), from, to, reason, certainty, topics, backfilled }
+            self.recorded += 1;
+            let (number, backfilled, is_told) = (self.next_number(), Backfilled::No, true);
+            Record { number, from, to, reason, certainty, topics, backfilled, is_told }
         };
         self.keep(record.clone());
         Some(record)
@@ -210,7 +255,6 @@ impl Ledger {
 
     fn next_number(&mut self) -> u64 {
         self.last_number += 1;
-        self.recorded += 1;
         self.last_number
     }
 }

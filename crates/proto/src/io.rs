@@ -272,6 +272,8 @@ pub struct Past {
     pub gaps: Vec<Gap>,
     /// What arrived within the last window in which copies are recognised.
     pub seen: Vec<PastEvent>,
+    /// Of a direct endpoint: the position of the last event that arrived. With it no cursor is loaded.
+    pub cursor: Option<Cursor>,
 }
 
 /// An event that arrived before this process ran.

@@ -11,18 +11,21 @@ mod backoff;
 mod canonical;
 mod config;
 mod cursor;
+mod date;
 mod decision;
 mod dedup;
 mod envelope;
 mod failure;
 mod gap;
 mod governor;
+mod handshake;
 mod io;
 mod likeness;
 mod link;
 mod liveness;
 mod machine;
 mod notice;
+mod position;
 mod random;
 mod roster;
 mod select;
@@ -42,13 +45,15 @@ pub use decision::{Decision, Judgement, Step, judge, judge_close, judge_direct_c
 pub use envelope::{DEFAULT_DEPTH, DEPTHS, Envelope, Frame, SystemNotice, Unreadable};
 pub use failure::{Failure, HttpFailure, NetworkKind};
 pub use governor::{Governor, GovernorConfig};
+pub use handshake::Life;
 pub use io::{
     ChannelsInUse, Effect, Ending, Generation, Input, LinkId, NewChannel, Operation, Outcome, Output, Past,
     PastEvent, Rejection, RequestId, SocketId, Ticket, TokenGrant, TokenReason, TopicChange, TopicId,
     TopicRequest, TopicResult, Verb,
 };
 pub use machine::{
-    ChannelStats, Context, Disposition, GapStats, KeptGaps, Machine, MachineStats, SkewStats, TopicStats,
+    ChannelStats, Context, DirectStats, Disposition, GapStats, KeptGaps, Machine, MachineStats, SkewStats,
+    TopicStats,
 };
 pub use notice::{
     Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Moment,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::backoff::Retry;
+use crate::handshake::Handshake;
 use crate::io::{Generation, LinkId, Rejection, SocketId, Ticket, TopicId, Verb};
 use crate::liveness::OpenSocket;
 use crate::notice::Reason;
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     pub(crate) reopened: u32,
     /// Failed openings in a row.
     pub(crate) failed_opens: u32,
+    /// Of a direct link, once it was opened.
+    pub(crate) handshake: Option<Handshake>,
 }
 
 /// A link in the continuity report.
@@ -151,6 +154,7 @@ impl Link {
             doomed: None,
             reopened: 0,
             failed_opens: 0,
+            handshake: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod carry;
 mod copies;
+mod direct;
 mod drive;
 mod frames;
 mod handover;
@@ -14,6 +15,7 @@ mod history;
 mod loss;
 mod restore;
 mod results;
+mod resume;
 mod rotation;
 mod standby;
 mod stats;
@@ -44,7 +46,7 @@ use crate::token::Tokens;
 use crate::topic::Topic;
 
 pub use frames::Disposition;
-pub use stats::{ChannelStats, GapStats, KeptGaps, MachineStats, SkewStats, TopicStats};
+pub use stats::{ChannelStats, DirectStats, GapStats, KeptGaps, MachineStats, SkewStats, TopicStats};
 
 /// A clock that advanced by this much more than the other, or a wake-up that came this late, is a jump.
 const JUMP_MS: u64 = 1_000;
@@ -79,6 +81,7 @@ pub struct Machine {
     unlisted: BTreeSet<TopicId>,
     once_listed: BTreeSet<TopicId>,
     likeness: Likeness,
+    stream: resume::Stream,
     /// When it was last said that copies arrive far apart.
     skew_told: Option<u64>,
     seen: Option<Now>,
@@ -107,12 +110,13 @@ enum What {
     Clear(ShardIndex, LinkId, Generation),
     Count,
     Audit(ShardIndex, LinkId),
+    Cursor,
 }
 
 impl What {
     fn link(self) -> Option<LinkId> {
         match self {
-            Self::Token | Self::Count => None,
+            Self::Token | Self::Count | Self::Cursor => None,
             Self::Create(_, link, _)
             | Self::Subscribe(_, link)
             | Self::Open(_, link, _)
@@ -143,6 +147,7 @@ impl Machine {
             unlisted: BTreeSet::new(),
             once_listed: BTreeSet::new(),
             likeness: Likeness::default(),
+            stream: resume::Stream::default(),
             skew_told: None,
             seen: None,
             last_ticket: 0,
@@ -208,13 +213,15 @@ impl Machine {
 
     /// Every wanted topic's status.
     pub fn topics(&self) -> Vec<TopicStatus> {
-        self.roster.wanted().map(|id| self.roster.status(id)).collect()
+        let listed = self.roster.wanted().filter(|id| !self.is_everything(*id));
+        listed.map(|id| self.roster.status(id)).collect()
     }
 
     /// The statuses of those of these topics that are wanted, in order of their first naming.
     pub fn statuses(&self, topics: &[Topic]) -> Vec<TopicStatus> {
         let found = topics.iter().filter_map(|topic| self.roster.find(topic.as_str()));
-        let wanted: BTreeSet<TopicId> = found.filter(|id| self.roster.is_wanted(*id)).collect();
+        let is_listed = |id: &TopicId| self.roster.is_wanted(*id) && !self.is_everything(*id);
+        let wanted: BTreeSet<TopicId> = found.filter(is_listed).collect();
         wanted.into_iter().map(|id| self.roster.status(id)).collect()
     }
 
@@ -240,12 +247,14 @@ impl Machine {
     fn connect(&mut self, cx: &mut Context<'_>) {
         if self.state == ClientState::Idle {
             self.standing.begin(cx.now);
+            self.begin_stream(cx);
             self.enter(ClientState::Connecting, Reason::Requested, cx.now);
         }
     }
 
     fn close(&mut self) {
         self.flush_blemishes();
+        self.give_up_stream();
         let previous = self.state;
         self.state = ClientState::Closing;
         self.notify_state(previous, Reason::Requested);
@@ -260,6 +269,7 @@ impl Machine {
             return;
         }
         report.retryable = false;
+        self.give_up_stream();
         self.end_everything(None);
         self.notify(Notice::Error(report.clone()));
         self.standing.trouble(reason, Some(report));

@@ -132,6 +132,16 @@ impl Tokens {
         self.current.filter(|held| now < held.ends_at).map(|held| held.generation)
     }
 
+    /// The newest token, if it lasts until a connection that is opened now is up: as long as that may take, or half of what is
+    /// left of a token's life after its renewal was due.
+    pub(crate) fn for_opening(&self, now: u64, connect_timeout_ms: u64) -> Option<Generation> {
+        let lasts = |held: &Held| {
+            let spare = (held.ends_at - held.renew_at) / 2;
+            now.saturating_add(connect_timeout_ms.min(spare)) < held.ends_at
+        };
+        self.current.filter(lasts).map(|held| held.generation)
+    }
+
     pub(crate) fn current_ends_at(&self) -> Option<u64> {
         self.current.map(|held| held.ends_at)
     }

@@ -35,6 +35,7 @@ fn a_gap_that_had_ended_for_one_topic_goes_on_for_the_other_only() {
         covered: vec![topic(A), topic(B)],
         gaps: vec![gap("gap-2", 100, Some(300), &[A]), gap("gap-1", 100, None, &[A, B])],
         seen: Vec::new(),
+        cursor: None,
     };
     world.call(|machine, cx| machine.restore(cx, past));
     let told: Vec<_> = world
@@ -61,6 +62,7 @@ fn a_gap_that_begins_where_an_earlier_one_did_is_not_taken_for_its_rest() {
         covered: vec![topic(A)],
         gaps: vec![gap("gap-1", 100, Some(300), &[A]), gap("gap-2", 100, None, &[A])],
         seen: Vec::new(),
+        cursor: None,
     };
     world.call(|machine, cx| machine.restore(cx, past));
     let told = world.record.gaps();

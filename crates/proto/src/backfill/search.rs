@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::harvest::Harvest;
 use super::recipe::Subject;
-use super::{DAY_MS, Method, OLDEST_MS, Recipe, Request, Step, Window, date};
+use super::{DAY_MS, Method, OLDEST_MS, Recipe, Request, Step, Window};
+use crate::date;
 
 /// A conversation may have begun that much before the gap.
 const EARLIER_MS: u64 = 2 * DAY_MS;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::decision::{Decision, Step, judge};
 use crate::failure::Failure;
 use crate::io::{Effect, LinkId, TopicId};
-use crate::link::Asked;
+use crate::link::{Asked, Link};
 use crate::notice::{Certainty, Reason};
 use crate::random::Random;
 use crate::roster::ShardIndex;
@@ -28,7 +28,8 @@ impl Machine {
     pub(super) fn drive_audit(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
         let (now, every) = (cx.now.mono, self.config.audit_every_ms);
         let revision = self.shards[index].revision;
-        let Some(link) = self.shards[index].link_mut(role).filter(|link| every > 0 && link.is_live()) else {
+        let has_a_list = |link: &&mut Link| every > 0 && link.is_live() && link.handshake.is_none();
+        let Some(link) = self.shards[index].link_mut(role).filter(has_a_list) else {
             return;
         };
         if link.audit.asked.is_some() {

@@ -119,6 +119,9 @@ impl Machine {
     /// Whether a channel more would displace one that this client uses: then those that drain, or are about to replace others,
     /// come first.
     pub(super) fn uses_all(&self) -> bool {
+        if self.config.direct.is_some() {
+            return false;
+        }
         // A successor may still wait for the count, or for the governor: it will need a channel all the same.
         let is_used = |role: Role, link: &Link| {
             role == Role::Successor
@@ -134,7 +137,7 @@ impl Machine {
 
     /// Whether the topics leave a channel for replacements.
     pub(super) fn has_a_spare(&self) -> bool {
-        self.roster.shards_in_use() < self.config.limits.channels
+        self.config.direct.is_some() || self.roster.shards_in_use() < self.config.limits.channels
     }
 
     pub(super) fn warn_of_no_spare(&mut self) {
@@ -213,7 +216,8 @@ impl Machine {
     /// A link is given up: its channel lasts until its end, perhaps only until its token's; as that is not known, it is
     /// not counted on.
     pub(super) fn lingers(&mut self, link: &Link) {
-        if let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone) {
+        let channel = link.channel.as_ref().filter(|channel| !channel.gone && link.handshake.is_none());
+        if let Some(channel) = channel {
             self.census.lingering.push_back(channel.ends_at);
         }
     }

@@ -27,7 +27,8 @@ impl Machine {
         let Some(window) = &mut shard.copies else { return false };
         let single_sided = if is_late { Vec::new() } else { window.forget(now.mono as i64) };
         let (joined_at, now_ms) = (joined_at as i64, now.mono as i64);
-        let event = Sighting { topic, body, link, joined_at, now: now_ms, has_company, is_late };
+        let identity = None;
+        let event = Sighting { topic, body, identity, link, joined_at, now: now_ms, has_company, is_late };
         let was_canonical = self.likeness.is_canonical();
         let is_copy = window.is_copy(&mut self.likeness, event);
         for single in single_sided {
@@ -78,9 +79,9 @@ impl Machine {
 
     pub(super) fn drive_copies(&mut self, cx: &mut Context<'_>, index: ShardIndex) {
         let now = cx.now.mono;
-        let window = self.config.limits.dedup_window_ms;
+        let (window, keeps) = (self.config.limits.dedup_window_ms, self.resumes());
         let shard = &mut self.shards[index];
-        if shard.copies.is_none() {
+        if shard.copies.is_none() || keeps {
             return;
         }
         if shard.standby.is_some() || shard.successor.is_some() || !shard.draining.is_empty() {

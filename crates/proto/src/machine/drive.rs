@@ -2,7 +2,7 @@
 
 use crate::config::Continuity;
 use crate::io::{Effect, Output, SocketId, Verb};
-use crate::link::{Link, Socket};
+use crate::link::{Channel, Link, Socket};
 use crate::liveness::Pulse;
 use crate::notice::ClientState;
 use crate::roster::ShardIndex;
@@ -27,6 +27,7 @@ impl Machine {
             self.standing.no_attempt();
             self.expire_operations(cx);
             self.drive_token(cx);
+            self.drive_cursor(cx);
             for index in 0..self.shards.len() {
                 self.drive_shard(cx, index);
             }
@@ -34,11 +35,15 @@ impl Machine {
                 break;
             }
         }
+        self.drive_stream(cx.now.mono);
         self.update_state(cx);
         self.settle_waiters();
     }
 
     fn drive_token(&mut self, cx: &mut Context<'_>) {
+        if !self.needs_token() {
+            return;
+        }
         let now = cx.now.mono;
         match self.tokens.need(now) {
             Need::InFlight => {}
@@ -97,6 +102,9 @@ impl Machine {
     }
 
     fn drive_link(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+        if self.config.direct.is_some() {
+            return self.drive_direct(cx, index, role);
+        }
         let now = cx.now.mono;
         let Some(link) = self.shards[index].link(role) else { return };
         if link.channel.is_none() {
@@ -171,7 +179,7 @@ impl Machine {
         }
     }
 
-    fn may_attempt(&mut self, index: ShardIndex, role: Role, door: Door, now: u64) -> bool {
+    pub(super) fn may_attempt(&mut self, index: ShardIndex, role: Role, door: Door, now: u64) -> bool {
         let backoff_ends = match role {
             Role::Primary => self.shards[index].retry.at,
             Role::Standby | Role::Successor | Role::Draining => self.shards[index].rotation_retry.at,
@@ -185,7 +193,7 @@ impl Machine {
         false
     }
 
-    fn drive_liveness(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
+    pub(super) fn drive_liveness(&mut self, cx: &mut Context<'_>, index: ShardIndex, role: Role) {
         let heartbeat = self.config.heartbeat.clone();
         // Twice: a ping is followed by the wait for its pong.
         for _ in 0..2 {
@@ -203,11 +211,11 @@ impl Machine {
                     let is_proof = unproven.is_some() || open.reads_late();
                     open.pinged(cx.now, confirmations);
                     let socket = open.id;
-                    if is_proof {
+                    if is_proof && self.config.direct.is_none() {
                         open.probed(cx.now);
+                        self.outbox.push_back(Output::Probe(socket));
                     }
-                    self.outbox.push_back(Output::Ping(socket));
-                    self.outbox.extend(is_proof.then_some(Output::Probe(socket)));
+                    self.ping(socket);
                 }
                 Pulse::Silent => return self.lost(cx, index, role, Loss::silent(&heartbeat)),
                 Pulse::Jumped => return self.lost(cx, index, role, Loss::clock_jump()),
@@ -233,7 +241,7 @@ impl Machine {
                     drain.pinged = true;
                     open.pinged(cx.now, u64::MAX);
                     let socket = open.id;
-                    self.outbox.push_back(Output::Ping(socket));
+                    self.ping(socket);
                 }
                 let drain = &mut self.shards[index].draining[position];
                 let pong_due = drain.since + self.config.heartbeat.pong_timeout_ms;
@@ -265,7 +273,9 @@ impl Machine {
         let now = cx.now.mono;
         let link = &self.shards[index].draining[position].link;
         let id = link.id;
-        let Some(channel) = link.channel.as_ref().filter(|channel| !channel.gone && now < channel.ends_at)
+        let is_the_services = |channel: &&Channel| !channel.gone && now < channel.ends_at;
+        let Some(channel) =
+            link.channel.as_ref().filter(is_the_services).filter(|_| link.handshake.is_none())
         else {
             return false;
         };

@@ -41,9 +41,15 @@ impl Machine {
         }
         self.heard(cx, index, socket);
         match frame {
+            Frame::Event(envelope) if self.config.direct.is_some() => {
+                return self.direct_event(cx, index, socket, envelope);
+            }
             Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
-            Frame::Heartbeat | Frame::Unreadable(_) | Frame::Ready | Frame::Refused(_) | Frame::Other => {}
+            Frame::Heartbeat | Frame::Unreadable(_) | Frame::Other => {}
+            Frame::Ready => self.direct_ready(index, socket),
+            Frame::Refused(refusal) => self.refused_on_socket(cx, index, role, socket, refusal),
             Frame::Pong => self.pong(cx, index, role, socket),
+            Frame::ProbeAnswered if self.config.direct.is_some() => self.pong(cx, index, role, socket),
             Frame::ProbeAnswered => {
                 let link = self.shards[index].by_socket(socket).map(|(_, link)| link);
                 if let Some(open) = link.and_then(Link::open_mut) {
@@ -54,7 +60,7 @@ impl Machine {
             Frame::Reply(Some(404)) => self.lost(cx, index, role, Loss::channel_gone()),
             Frame::Reply(_) => {}
         }
-        if !matches!(frame, Frame::Heartbeat) {
+        if !matches!(frame, Frame::Heartbeat | Frame::Other) {
             self.drive(cx);
         }
         Disposition::Drop

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::backoff::Retry;
 use crate::config::Heartbeat;
-use crate::decision::{Decision, judge_close};
+use crate::decision::{Decision, judge_close, judge_direct_close};
 use crate::io::{Ending, Output, RequestId, SocketId, TopicId};
 use crate::link::{Link, Socket};
 use crate::notice::{ChannelStage, ClientState, ErrorCode, ErrorReport, Notice, Reason};
@@ -100,7 +100,13 @@ impl Machine {
             }
             return;
         }
-        self.lost(cx, index, role, Loss::of(ending));
+        match &ending {
+            Ending::Closed(code, _) if self.config.direct.is_some() => {
+                let decision = judge_direct_close(*code);
+                self.direct_lost(cx, index, role, decision, Loss::of(ending));
+            }
+            _ => self.lost(cx, index, role, Loss::of(ending)),
+        }
     }
 
     pub(super) fn whose(&mut self, socket: SocketId) -> Option<(ShardIndex, Role)> {
@@ -223,6 +229,7 @@ impl Machine {
             link.subscriptions.unsure_since = link.subscriptions.unsure_since.map(|_| cx.now.wall);
         }
         link.failed_opens = 0;
+        let is_direct = link.handshake.is_some();
         let confirmed = link.subscriptions.confirmed.clone();
         let Some(open) = link.open_mut() else { return };
         open.proof_ended();
@@ -238,6 +245,9 @@ impl Machine {
                 self.outbox.push_back(Output::Release(socket));
             }
             Role::Successor | Role::Draining => {}
+        }
+        if is_direct {
+            self.tokens.accepted();
         }
     }
 
@@ -299,7 +309,8 @@ impl Machine {
 /// The same channel once after it was live, then a new one; a channel that was never live is worth a few tries, so that
 /// a streaming host that is down does not cost a channel for every attempt.
 pub(super) fn reusable(link: &mut Link, loss: &Loss, was_live: bool, now: u64) -> bool {
-    if !link.channel_is_usable(now) {
+    // A direct link leaves nothing behind that could be opened again.
+    if link.handshake.is_some() || !link.channel_is_usable(now) {
         return false;
     }
     let never_live = link.reopened == 0 && !was_live;

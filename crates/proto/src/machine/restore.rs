@@ -30,6 +30,9 @@ impl Machine {
         let covered: Vec<TopicId> = past.covered.iter().map(|topic| self.roster.intern(topic)).collect();
         let covered: Vec<TopicId> = covered.into_iter().filter(|id| self.roster.is_wanted(*id)).collect();
         self.ledger.restore_covered(covered.iter().copied());
+        if let Some(cursor) = &past.cursor {
+            self.go_on_from(cursor);
+        }
         let down = self.ledger.lose(&covered, past.sound_until, Reason::ProcessDown, Certainty::Certain);
         self.notify_gaps(down);
         self.left_behind(cx.now, past.sound_until);
@@ -46,12 +49,16 @@ impl Machine {
         let sound = shards.filter_map(|shard| sound_until(shard, is_covered)).min().unwrap_or(now.wall);
         // Frames that could not be read and of which nobody has been told yet.
         let untold = self.shards.iter().filter_map(|shard| shard.blemish.as_ref()?.pending.first());
-        untold.map(|(from, _)| *from).min().map_or(sound, |from| from.min(sound))
+        let quiet = self.ledger.quiet_since();
+        untold.map(|(from, _)| *from).chain(quiet).min().map_or(sound, |from| from.min(sound))
     }
 
     fn known(&mut self, gap: &Gap) -> BTreeSet<TopicId> {
-        let topics = gap.topics.iter().filter_map(|name| Topic::expand(name).ok()).flatten();
-        topics.map(|topic| self.roster.intern(&topic)).collect()
+        let topics: Vec<Topic> = match self.config.direct {
+            Some(_) => gap.topics.iter().filter_map(|name| Topic::free(name).ok()).collect(),
+            None => gap.topics.iter().filter_map(|name| Topic::expand(name).ok()).flatten().collect(),
+        };
+        topics.iter().map(|topic| self.roster.intern(topic)).collect()
     }
 }
 

@@ -36,6 +36,7 @@ impl Machine {
             }
             (What::Count, Outcome::Channels(result)) => self.channels_counted(cx, result),
             (What::Audit(index, link), Outcome::Listed(result)) => self.listed(cx, index, link, result),
+            (What::Cursor, Outcome::Cursor(result)) => self.cursor_loaded(cx, result),
             // A result of another kind under this ticket: forged. The operation itself is still under way.
             (_, _) => {
                 self.operations.insert(ticket, started);
@@ -66,6 +67,7 @@ impl Machine {
                 What::Open(..) => Outcome::Socket(Err(Failure::timed_out("opening the socket"))),
                 What::Count => Outcome::Channels(Err(Failure::timed_out("counting the channels"))),
                 What::Audit(..) => Outcome::Listed(Err(Failure::timed_out("listing the subscriptions"))),
+                What::Cursor => Outcome::Cursor(Err(Failure::timed_out("loading the cursor"))),
             };
             self.outbox.push_back(Output::Cancel(ticket));
             self.done(cx, ticket, outcome);
@@ -175,7 +177,14 @@ impl Machine {
             return;
         }
         match result {
-            Ok(()) => link.socket = Socket::Open(OpenSocket::new(socket, cx.now)),
+            Ok(()) => {
+                link.socket = Socket::Open(OpenSocket::new(socket, cx.now));
+                self.direct_opened(cx, index, role, socket);
+            }
+            Err(failure) if link.handshake.is_some() => {
+                link.socket = Socket::Closed;
+                self.direct_refused(cx, index, role, &failure);
+            }
             Err(failure) => {
                 link.socket = Socket::Closed;
                 let judgement = judge(Step::Open, &failure);

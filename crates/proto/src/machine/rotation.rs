@@ -1,6 +1,6 @@
 //! When a successor is built, and for which link: a standby that is missing, or a link that is to be replaced (P3).
 
-use crate::config::Continuity;
+use crate::config::{Auth, Continuity, Renewal};
 use crate::io::Generation;
 use crate::link::Link;
 use crate::notice::Reason;
@@ -64,10 +64,12 @@ impl Machine {
         }
         let channel = link.channel.as_ref()?;
         let (rotate_at, owner, token_at) = (channel.rotate_at, channel.owner, shard.token_rotation_at);
-        if now >= rotate_at {
-            return Some(Purpose::Planned(Reason::ChannelExpiring));
+        match &self.config.direct {
+            Some(direct) if direct.renewal == Renewal::Message || direct.auth == Auth::None => return None,
+            Some(_) => {}
+            None if now >= rotate_at => return Some(Purpose::Planned(Reason::ChannelExpiring)),
+            None => self.wake_at(rotate_at),
         }
-        self.wake_at(rotate_at);
         if self.tokens.current(now).is_some_and(|current| current > owner) {
             if self.tokens.ends_at(owner).is_none_or(|at| at <= now) {
                 return Some(Purpose::Forced(Reason::TokenRenewed));

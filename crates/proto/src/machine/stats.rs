@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::handshake::Life;
 use crate::link::Link;
 use crate::notice::ClientState;
 use crate::roster::Verdict;
@@ -26,6 +27,7 @@ pub(super) struct Counts {
     pub(super) single_sided: u64,
     pub(super) audits: u64,
     pub(super) audit_mismatches: u64,
+    pub(super) repositions: u64,
 }
 
 /// What the machine knows of itself at one moment.
@@ -77,6 +79,22 @@ pub struct MachineStats {
     /// Channels of this client and user that existed when they were last counted, those of other applications included;
     /// `null` until then.
     pub channels_in_use: Option<usize>,
+    /// Of a direct endpoint; `null` with channels.
+    pub direct: Option<DirectStats>,
+}
+
+/// A direct endpoint.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectStats {
+    /// How far the connection in use has come.
+    pub life: Life,
+    /// The position of the last event, from which the next connection goes on; `null` without one.
+    pub position: Option<String>,
+    /// Outages that cost nothing, because the stream was resumed.
+    pub resumed: u64,
+    /// Times the server did not know the position.
+    pub repositions: u64,
 }
 
 /// How far apart the copies of an event arrive on two channels.
@@ -155,7 +173,7 @@ impl Machine {
     /// Figures at this moment.
     pub fn stats(&self, now: Now) -> MachineStats {
         let mut topics = TopicStats::default();
-        for id in self.roster.wanted() {
+        for id in self.roster.wanted().filter(|id| !self.is_everything(*id)) {
             topics.wanted += 1;
             match self.roster.verdict(id) {
                 Verdict::Pending => topics.pending += 1,
@@ -197,6 +215,7 @@ impl Machine {
             audits: counts.audits,
             audit_mismatches: counts.audit_mismatches,
             channels_in_use: self.census.in_use(),
+            direct: self.direct_stats(now),
         }
     }
 
@@ -219,7 +238,9 @@ impl Machine {
                     shard: index as u16,
                     live: shard.is_live(),
                     rotating: shard.successor.is_some(),
-                    expires_in_ms: channel.map(|channel| channel.ends_at.saturating_sub(now.mono)),
+                    expires_in_ms: channel
+                        .filter(|_| self.config.direct.is_none())
+                        .map(|channel| channel.ends_at.saturating_sub(now.mono)),
                     topics: link.map_or(0, |link| link.subscriptions.confirmed.len()),
                 }
             })

@@ -47,16 +47,22 @@ impl Machine {
         if request.change != TopicChange::Remove {
             self.want(&ids, &mut touched);
         }
-        for index in touched {
-            let wanted = self.roster.wanted_in(index);
-            let shard = &mut self.shards[index];
-            shard.wanted = wanted;
-            shard.change(cx.now.mono);
-        }
+        self.want_everything_or_topics(cx, &ids, &mut touched);
+        self.rewrite(touched, cx.now.mono);
         self.wait_for(request.request, Awaited::Topics(ids));
     }
 
-    fn unwant(&mut self, cx: &mut Context<'_>, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
+    /// What these shards are to carry has changed.
+    pub(super) fn rewrite(&mut self, shards: BTreeSet<usize>, now: u64) {
+        for index in shards {
+            let wanted = self.roster.wanted_in(index);
+            let shard = &mut self.shards[index];
+            shard.wanted = wanted;
+            shard.change(now);
+        }
+    }
+
+    pub(super) fn unwant(&mut self, cx: &mut Context<'_>, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
         self.flush_blemishes();
         let limits = self.config.limits.clone();
         let gone: Vec<TopicId> = ids.iter().copied().filter(|id| self.roster.is_wanted(*id)).collect();
@@ -64,13 +70,15 @@ impl Machine {
             touched.extend(self.roster.unwant(*id, &limits));
         }
         self.moment_of_oblivion(&gone);
+        self.no_longer_asked_for(&gone);
         let closed = self.ledger.forget(ids, cx.now.wall);
         self.notify_gaps(closed);
     }
 
-    fn want(&mut self, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
+    pub(super) fn want(&mut self, ids: &[TopicId], touched: &mut BTreeSet<usize>) {
         let (shards, words) = self.most_shards();
         let limits = Limits { channels: shards, ..self.config.limits.clone() };
+        self.asked_for(ids);
         let had_a_spare = self.has_a_spare();
         let mut homeless = 0;
         for id in ids {

@@ -115,6 +115,7 @@ impl Journal {
             covered: topics.collect(),
             gaps: closed[recent..].iter().chain(&open).map(|gap| (*gap).clone()).collect(),
             seen: self.recent.iter().cloned().collect(),
+            cursor: None,
         }
     }
 }

@@ -356,6 +356,7 @@ fn the_time_in_which_the_process_was_down_is_a_gap_and_ids_go_on() {
             gap("gap-7", wall - 60_000, None, &[B]),
         ],
         seen: vec![PastEvent { topic: topic(A), body: "{}".into(), received_at: wall - 6_000 }],
+        cursor: None,
     };
     world.call(|machine, cx| machine.restore(cx, past));
     assert!(world.machine.sound_until(world.clock.now()) == wall);

@@ -3,7 +3,7 @@
 const DAY_MS: u64 = 86_400_000;
 
 /// `2030-01-02T03:04:05.678Z`
-pub(super) fn iso(at_ms: u64) -> String {
+pub(crate) fn iso(at_ms: u64) -> String {
     let (days, ms) = (at_ms / DAY_MS, at_ms % DAY_MS);
     let (year, month, day) = civil(days as i64);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
@@ -11,7 +11,7 @@ pub(super) fn iso(at_ms: u64) -> String {
 }
 
 /// Milliseconds since the epoch of `2030-01-02T03:04:05[.6789](Z|+01:00)`; none for dates before 1970.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let (date, time) = text.split_once(['T', 't'])?;
     let zone = time.find(['Z', 'z', '+', '-'])?;

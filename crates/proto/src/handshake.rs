@@ -1,0 +1,109 @@
+//! What a direct link has come to, beside its socket.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::io::Generation;
+use crate::link::{Link, Socket};
+
+/// The life of a direct link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Life {
+    /// It cannot be opened before there is a token.
+    AwaitingToken,
+    /// It is being opened, or waits for its turn.
+    Opening,
+    /// It is open, and the server has not said yet that it is ready.
+    Authenticating,
+    /// Topics can be asked for.
+    Ready,
+    /// They were asked for; a WebSocket pong will show that this was read.
+    Subscribing,
+    /// It is proven to carry them.
+    Live,
+}
+
+/// Of one socket.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    phase: Phase,
+    /// Events that may come again, and how often.
+    expected: HashMap<u64, u32>,
+    /// A token was sent to a live socket, and its answer is due by then.
+    renewal_due: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    /// The server owes its answer until then.
+    Authenticating(u64),
+    Ready,
+}
+
+impl Handshake {
+    pub(crate) fn new(expected: HashMap<u64, u32>) -> Self {
+        Self { phase: Phase::Opening, expected, renewal_due: None }
+    }
+
+    /// The socket is open. Without a deadline nothing is waited for.
+    pub(crate) fn opened(&mut self, ready_due: Option<u64>) {
+        self.phase = ready_due.map_or(Phase::Ready, Phase::Authenticating);
+    }
+
+    /// The server said that it is ready.
+    pub(crate) fn ready(&mut self) {
+        if self.phase != Phase::Opening {
+            self.phase = Phase::Ready;
+        }
+        self.renewal_due = None;
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// When the server's answer to the first token is due, while it is waited for.
+    pub(crate) fn ready_due(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Authenticating(due) => Some(due),
+            Phase::Opening | Phase::Ready => None,
+        }
+    }
+
+    /// A new token was sent.
+    pub(crate) fn renewed(&mut self, answer_due: Option<u64>) {
+        self.renewal_due = answer_due;
+    }
+
+    pub(crate) fn renewal_due(&self) -> Option<u64> {
+        self.renewal_due
+    }
+
+    /// Whether this event was to come again.
+    pub(crate) fn was_expected(&mut self, identity: u64) -> bool {
+        let Some(times) = self.expected.get_mut(&identity) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            self.expected.remove(&identity);
+        }
+        true
+    }
+}
+
+impl Link {
+    /// How far a direct link has come.
+    pub(crate) fn life(&self, token: Option<Generation>, needs_token: bool) -> Life {
+        let is_ready = self.handshake.as_ref().is_some_and(Handshake::is_ready);
+        match &self.socket {
+            Socket::Closed if needs_token && token.is_none() => Life::AwaitingToken,
+            Socket::Closed | Socket::Opening { .. } => Life::Opening,
+            Socket::Open(_) if !is_ready => Life::Authenticating,
+            Socket::Open(_) if self.subscriptions.confirmations == 0 => Life::Ready,
+            Socket::Open(_) if !self.is_live() => Life::Subscribing,
+            Socket::Open(_) => Life::Live,
+        }
+    }
+}
