@@ -464,13 +464,13 @@ export interface JournalStats {
 }
 
 export interface DirectStats {
-  /** Where the connection is; of two that overlap, the younger. */
+  /** How far the connection in use has come. */
   life: 'awaitingToken' | 'opening' | 'authenticating' | 'ready' | 'subscribing' | 'live'
-  /** Of the last event, as the server wrote it; null without `endpoint.resume`, and before there is one. */
+  /** Of the last event, as the server wrote it: where the next connection goes on; null without one. */
   position: string | null
-  /** Connections that went on from a position. */
+  /** Outages that cost nothing, since the stream went on where it had ended. They are no gaps. */
   resumed: number
-  /** Positions that the server refused, so that a fresh one was taken; each is a gap. */
+  /** Times the server did not know the position, so that a fresh one was taken; each is a gap. */
   repositions: number
 }
 

@@ -29,7 +29,7 @@ function endpointStages({ auth, ready, subscribe }, topics) {
   if (auth !== 'none') stages.unshift(TOKEN)
   if (ready !== undefined) stages.splice(-1, 0, ['ready', 'the server says so', isFrom('ready')])
   if (subscribe !== undefined && topics.length > 0) {
-    stages.splice(-1, 0, ['topics', 'every topic asked for', isFrom('live')])
+    stages.splice(-1, 0, ['topics', 'every topic asked for', isFrom('subscribing')])
   }
   return stages
 }

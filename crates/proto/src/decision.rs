@@ -161,7 +161,7 @@ impl ErrorReport {
             code: judgement.code,
             message: format!("{doing} failed: {failure}{detail}"),
             retryable: judgement.decision != Decision::Fatal,
-            hint: hint(judgement.code).map(str::to_owned),
+            hint: hint_of(step, judgement.code).map(str::to_owned),
             status: failure.status(),
             correlation_id: failure.correlation_id().map(str::to_owned),
         }
@@ -176,6 +176,14 @@ impl ErrorReport {
             status: None,
             correlation_id: None,
         }
+    }
+}
+
+fn hint_of(step: Step, code: ErrorCode) -> Option<&'static str> {
+    match (step, code) {
+        // What a server that is not Genesys Cloud's wants, nobody knows here.
+        (Step::Connect, ErrorCode::Forbidden) => None,
+        _ => hint(code),
     }
 }
 
@@ -197,6 +205,13 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::TooManyTopics => {
             "Use a second OAuth client, or fewer topics: 20 channels carry 1,000 each."
+        }
+        ErrorCode::NotReady => {
+            "Compare endpoint.ready with what the server sends first: pointer and equals must fit one of its frames."
+        }
+        ErrorCode::CursorCorrupt => {
+            "It was left as it is. To begin anew, with endpoint.resume.initial, remove it where it is kept: events from \
+             before are then not asked for."
         }
         _ => return None,
     })
@@ -319,5 +334,16 @@ mod tests {
                 && report.hint.unwrap().contains("wrong region looks exactly like a wrong secret")
         );
         assert!(report.message.contains("authentication failed"));
+    }
+
+    #[test]
+    fn hints_about_permissions_are_for_genesys_cloud_only() {
+        let failure = http(403, "");
+        let hint = |step| ErrorReport::of(step, &failure, &judge(step, &failure)).hint;
+        assert!(hint(Step::Create).unwrap().contains("scope"));
+        assert_eq!(hint(Step::Connect), None);
+        let corrupt = Failure::CorruptCursor(String::new());
+        let report = ErrorReport::of(Step::Cursor, &corrupt, &judge(Step::Cursor, &corrupt));
+        assert!(!report.retryable && report.hint.unwrap().contains("left as it is"));
     }
 }
