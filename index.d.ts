@@ -481,7 +481,7 @@ export interface CursorStats {
   savedAt: number | null
   /** Saves that succeeded. */
   saves: number
-  /** Loads and saves that failed; each is tried again. */
+  /** Saves that failed; each is tried again. */
   failures: number
 }
 

@@ -81,7 +81,7 @@ class NotificationClient extends EventEmitter {
     this.#isDirect = read.isDirect
     this.#keeper = read.keeper
     this.#wantsStandby = read.core.continuity === 'standby'
-    if (read.cursor !== undefined) this.#cursor = new CursorCalls(this.#native, read.cursor, read.requestTimeoutMs)
+    if (read.cursor !== undefined) this.#cursor = new CursorCalls(this.#native, read.cursor)
     if (read.keeper !== undefined) this.#acks = new Acknowledger(this.#native, read.manualAck)
     this.#pump = new Pump(this.#native, this.#face(), read.delivery, this.#acks)
     if (read.backfill !== undefined) {

@@ -1,37 +1,29 @@
 'use strict'
 
 const { kind } = require('./check')
-const { within } = require('./deferred')
 const { describe } = require('./errors')
 
-/** Calls the user's `load` and `save`, and tells the native side what came of it. */
+/** Calls the user's `load` and `save`, and tells the native side, which waits no longer than it should, what came of it. */
 class CursorCalls {
   /** What the last call threw; undefined if it did not. */
   error
 
   #native
   #store
-  #timeoutMs
 
-  constructor(native, store, timeoutMs) {
+  constructor(native, store) {
     this.#native = native
     this.#store = store
-    this.#timeoutMs = timeoutMs
   }
 
   async load({ ticket }) {
-    const cursor = await this.#try(async () => readCursor(await this.#call('load')))
+    const cursor = await this.#try(async () => readCursor(await this.#store.load()))
     this.#native.provideCursor(ticket, cursor, this.#words())
   }
 
   async save({ ticket, cursor }) {
-    await this.#try(() => this.#call('save', cursor))
+    await this.#try(async () => this.#store.save(cursor))
     this.#native.cursorSaved(ticket, this.#words())
-  }
-
-  #call(name, ...values) {
-    const answer = Promise.resolve(this.#store[name](...values))
-    return within(answer, this.#timeoutMs, `${name} did not end within ${this.#timeoutMs} ms`)
   }
 
   async #try(call) {
@@ -39,7 +31,7 @@ class CursorCalls {
     try {
       return await call()
     } catch (error) {
-      // Nothing at all may have been thrown, or rejected with.
+      // Nothing at all may have been thrown.
       this.error = error ?? new Error(describe(error))
       return undefined
     }
@@ -52,7 +44,7 @@ class CursorCalls {
 
 function readCursor(answer) {
   if (typeof answer !== 'string' && answer !== null) {
-    throw new Error(`load must give a string, or null where there is none yet, not ${kind(answer)}`)
+    throw new Error(`it must give a string, or null where there is none yet, not ${kind(answer)}`)
   }
   return answer
 }

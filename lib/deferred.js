@@ -29,18 +29,4 @@ function abortable(promise, signal) {
   return given.promise
 }
 
-/** The same promise, given up with an error of these words after a time. */
-async function within(promise, timeoutMs, words) {
-  let timer
-  const timeout = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(words)), timeoutMs)
-    timer.unref()
-  })
-  try {
-    return await Promise.race([promise, timeout])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-module.exports = { Deferred, abortable, quiet, within }
+module.exports = { Deferred, abortable, quiet }

@@ -49,7 +49,7 @@ const METRICS = [
   ['direct_resumed_total', 'counter', 'Outages without loss: the stream was resumed.', (s) => s.direct?.resumed],
   ['direct_repositions_total', 'counter', 'Positions that the endpoint refused.', (s) => s.direct?.repositions],
   ['cursor_saves_total', 'counter', 'Saves of the cursor.', (s) => s.cursor?.saves],
-  ['cursor_failures_total', 'counter', 'Loads and saves of the cursor that failed.', (s) => s.cursor?.failures],
+  ['cursor_failures_total', 'counter', 'Saves of the cursor that failed.', (s) => s.cursor?.failures],
   ['cursor_saved_age_seconds', 'gauge', 'Time since the cursor was saved.', (s) => age(s.cursor?.savedAt)],
 ]
 

@@ -1,19 +1,25 @@
 'use strict'
 
-const { isObject, kind } = require('./check')
-const { within } = require('./deferred')
 const { describe } = require('./errors')
+const { isObject, kind } = require('./check')
 
 /** Calls the user's `accessToken` function and hands its answer to the native client. Resolves with what it threw, if it did. */
 async function answerTokenRequest(native, accessToken, { ticket, reason }, timeoutMs) {
+  let timer
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`gave no token within ${timeoutMs} ms`)), timeoutMs)
+    timer.unref()
+  })
   try {
-    const answer = await within(call(accessToken, reason), timeoutMs, `gave no token within ${timeoutMs} ms`)
+    const answer = await Promise.race([call(accessToken, reason), timeout])
     const { token, expiresInMs } = readAnswer(answer)
     native.provideToken(ticket, token, expiresInMs, undefined)
     return undefined
   } catch (error) {
     native.provideToken(ticket, undefined, undefined, describe(error))
     return error
+  } finally {
+    clearTimeout(timer)
   }
 }
 
