@@ -104,7 +104,7 @@ impl Stage {
     }
 
     fn want(&mut self, change: TopicChange, names: &[&str]) {
-        let topics = names.iter().map(|name| Topic::free(name).unwrap()).collect();
+        let topics = names.iter().map(|name| Topic::free(name).expect("a topic of the test")).collect();
         self.tell(Input::Topics(TopicRequest { request: RequestId(1), change, topics }));
     }
 
@@ -243,6 +243,8 @@ impl Stage {
         errors.collect()
     }
 }
+
+type Refuses = Box<dyn Fn(&mut Stage, &Connection)>;
 
 struct Connection {
     ticket: Ticket,
@@ -455,7 +457,7 @@ fn a_refused_token_is_renewed_before_the_next_attempt_whatever_the_words() {
             stage.frame(it.socket, &Frame::Refused(HttpFailure { status, ..HttpFailure::default() }));
         }
     };
-    let ways: Vec<Box<dyn Fn(&mut Stage, &Connection)>> = vec![
+    let ways: Vec<Refuses> = vec![
         Box::new(|stage, it| stage.refuse(it, http(401))),
         Box::new(|stage, it| stage.refuse(it, http(403))),
         Box::new(frame(401)),
