@@ -173,6 +173,8 @@ export interface GatewayOptions {
   positions?: 'timestamp' | 'sequence'
   /** As `badToken`, with 400, for a position that is missing, unreadable, unknown or stale. Default `'upgrade'`. */
   stalePosition?: 'upgrade' | 'frame'
+  /** Events come as arrays of up to so many, which an event waits 10 ms for. Default null: one by one, without an array. */
+  batch?: number | null
   /** `/minute` closes a connection so long after it was opened. Default 60,000. */
   closeEveryMs?: number
   /** With this code. Default 1000. */

@@ -75,8 +75,7 @@ impl State {
                 if is_gateway {
                     let (body, id) = (turned.as_deref().unwrap_or(body), correlation.as_deref());
                     let item = kept.item(body, id.unwrap_or(&correlation_id), &plan);
-                    let queued = self.dispatch(socket, plan.encode(&item), Some(mark), &plan);
-                    let queued = queued.map_err(str::to_owned);
+                    let queued = self.send_item(socket, item, Some(mark), &plan).map_err(str::to_owned);
                     deliveries.push(delivery(&channel, Some(socket), queued, correlation, &plan.altered));
                     continue;
                 }
@@ -260,13 +259,14 @@ impl State {
         }
     }
 
-    fn dispatch(
+    pub(crate) fn dispatch(
         &mut self,
         socket: u64,
         frame: Bytes,
         mark: Option<Mark>,
         plan: &Plan,
     ) -> Result<(), &'static str> {
+        self.flush_batch(socket);
         if plan.delay_ms == 0 && plan.reorder_ms.is_none() && self.is_lagging(socket) {
             self.send_behind(socket, frame, mark);
             return Ok(());

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::{
     gateway::GatewayRecord,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Where one frame of an event stands in the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
     pub(crate) seq: u64,
     pub(crate) delivery: usize,
@@ -27,6 +27,8 @@ pub(crate) struct Recorder {
     channels: VecDeque<ChannelRecord>,
     gateway: VecDeque<GatewayRecord>,
     faults: VecDeque<FaultRecord>,
+    /// Events that share a frame with another one.
+    joined: HashMap<Mark, Vec<Mark>>,
 }
 
 impl Recorder {
@@ -42,6 +44,7 @@ impl Recorder {
             channels: VecDeque::new(),
             gateway: VecDeque::new(),
             faults: VecDeque::new(),
+            joined: HashMap::new(),
         }
     }
 
@@ -119,7 +122,7 @@ impl Recorder {
     }
 
     pub(crate) fn written(&mut self, mark: Mark, at: u64) {
-        self.deliver(mark, |delivery| {
+        self.deliver(mark, &|delivery| {
             delivery.state = DeliveryState::Written;
             delivery.at = Some(at);
             delivery.reason = None;
@@ -127,13 +130,27 @@ impl Recorder {
     }
 
     pub(crate) fn lost(&mut self, mark: Mark, reason: &str) {
-        self.deliver(mark, |delivery| {
+        self.deliver(mark, &|delivery| {
             delivery.state = DeliveryState::Lost;
             delivery.reason = Some(reason.to_owned());
         });
     }
 
-    fn deliver(&mut self, mark: Mark, change: impl FnOnce(&mut Delivery)) {
+    /// The marks become one, of a frame that carries them all.
+    pub(crate) fn join(&mut self, marks: impl Iterator<Item = Mark>) -> Option<Mark> {
+        let mut marks = marks;
+        let first = marks.next()?;
+        let others: Vec<_> = marks.collect();
+        if !others.is_empty() {
+            self.joined.insert(first, others);
+        }
+        Some(first)
+    }
+
+    fn deliver(&mut self, mark: Mark, change: &dyn Fn(&mut Delivery)) {
+        for other in self.joined.remove(&mark).unwrap_or_default() {
+            self.deliver(other, change);
+        }
         let revision = self.bump();
         let Some(event) = numbered(&mut self.events, self.counts.published, mark.seq) else { return };
         let Some(delivery) = event.deliveries.get_mut(mark.delivery) else { return };

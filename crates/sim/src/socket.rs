@@ -139,6 +139,7 @@ impl State {
 
     /// Sends a frame behind whatever was accepted for this socket before.
     pub(crate) fn send_in_order(&mut self, socket: u64, frame: Bytes, mark: Option<Mark>) {
+        self.flush_batch(socket);
         match self.is_lagging(socket) {
             true => self.send_behind(socket, frame, mark),
             false => self.send_marked(socket, frame, mark),
@@ -218,6 +219,7 @@ impl State {
 
     /// Ends a socket with a close frame, after what is queued.
     pub(crate) fn close_socket(&mut self, id: u64, end: End) {
+        self.flush_batch(id);
         self.release_held(id);
         if let Some(socket) = self.forget_socket(id, &end) {
             let _ = socket.outbox.send(Out::Close(end));
@@ -240,6 +242,7 @@ impl State {
 
     pub(crate) fn stall_socket(&mut self, id: u64, fault: u64, ms: Option<u64>) {
         let until = ms.map(|ms| self.now.saturating_add(ms));
+        self.lose_batch(id, "stalled");
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         socket.stalled = Some(fault);
         let held = std::mem::take(&mut socket.held);
@@ -285,6 +288,7 @@ impl State {
 
     /// From now on nothing is sent to it; the first reason to end is the one that counts.
     fn forget_socket(&mut self, id: u64, end: &End) -> Option<Socket> {
+        self.lose_batch(id, &end.how);
         let mut socket = self.sockets.remove(&id)?;
         for mark in std::mem::take(&mut socket.held).into_iter().filter_map(|(_, mark)| mark) {
             self.log.lost(mark, &end.how);

@@ -96,6 +96,7 @@ pub(crate) enum Timer {
     /// The acknowledgement of a first message.
     GatewayReady(u64),
     GatewayClose(u64),
+    GatewayBatch(u64),
 }
 
 impl World {
@@ -238,6 +239,7 @@ impl State {
                 Timer::Release(socket) => self.release_held(socket),
                 Timer::GatewayReady(socket) => self.gateway_ready(socket),
                 Timer::GatewayClose(socket) => self.gateway_close(socket),
+                Timer::GatewayBatch(socket) => self.flush_batch(socket),
             }
         }
         None

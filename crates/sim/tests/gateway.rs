@@ -295,6 +295,7 @@ impl Ws {
 async fn option_errors_name_the_field() {
     let cases = [
         (r#"{"gateway":{"badToken":"loud"}}"#, "gateway.badToken"),
+        (r#"{"gateway":{"batch":0}}"#, "gateway.batch"),
         (r#"{"gateway":{"closeCode":1006}}"#, "gateway.closeCode"),
         (r#"{"gateway":{"connectLimit":0}}"#, "gateway.connectLimit"),
         (r#"{"gateway":{"retentionMs":0}}"#, "gateway.retentionMs"),

@@ -95,9 +95,13 @@ impl State {
                 altered: Vec::new(),
             };
             let mark = self.log.deliver_again(event.seq, delivery);
-            let text = event.item(&self.gateway_body(socket, &event.body), &event.id, &Plan::default());
-            self.send_in_order(socket, frame::text(&text), mark);
+            let item = event.item(&self.gateway_body(socket, &event.body), &event.id, &Plan::default());
+            let sent = self.send_item(socket, item, mark, &Plan::default());
+            if let (Err(reason), Some(mark)) = (sent, mark) {
+                self.log.lost(mark, reason);
+            }
         }
+        self.flush_batch(socket);
         self.log.update_gateway(record, |r| r.replayed += events.len() as u64);
     }
 

@@ -1,5 +1,6 @@
 //! Endpoints of the kind that gateways and relays have, which authenticate on the socket. Not Genesys Cloud's protocol.
 
+mod batch;
 mod events;
 mod messages;
 mod options;
@@ -63,6 +64,8 @@ pub(crate) struct Gateway {
     stage: Stage,
     /// Topics that were asked for; None until the first.
     asked: Option<Vec<String>>,
+    /// Events that wait for others.
+    batch: Vec<batch::Waiting>,
 }
 
 /// How far a connection is.
@@ -80,7 +83,7 @@ enum Stage {
 
 impl Gateway {
     fn new(endpoint: Endpoint, record: u64, token: Option<u64>, stage: Stage) -> Self {
-        Self { record, endpoint, token, stage, asked: None }
+        Self { record, endpoint, token, stage, asked: None, batch: Vec::new() }
     }
 
     fn wants(&self, topic: &str) -> bool {

@@ -33,6 +33,9 @@ pub struct GatewayOptions {
     pub positions: Positions,
     /// How a connection to `/since` with a missing, unreadable, unknown or stale position is refused. Default `upgrade`.
     pub stale_position: BadPosition,
+    /// Events come as arrays of up to so many, at least 1, which an event waits 10 ms for; null (default): one by one, without an
+    /// array.
+    pub batch: Option<usize>,
     /// `/minute` closes a connection so long after it was opened, at least 1. Default 60 000.
     pub close_every_ms: u64,
     /// The code it closes with. Default 1000.
@@ -113,6 +116,7 @@ impl Default for GatewayOptions {
             inclusive: true,
             positions: Positions::Timestamp,
             stale_position: BadPosition::Upgrade,
+            batch: None,
             close_every_ms: 60_000,
             close_code: 1000,
             connect_limit: None,
@@ -128,6 +132,7 @@ impl GatewayOptions {
         }
         at_least_one("gateway.retentionMs", self.retention_ms)?;
         at_least_one("gateway.retentionEvents", self.retention_events as u64)?;
+        at_least_one("gateway.batch", self.batch.unwrap_or(1) as u64)?;
         at_least_one("gateway.closeEveryMs", self.close_every_ms)?;
         at_least_one("gateway.connectLimit", u64::from(self.connect_limit.unwrap_or(1)))?;
         at_least_one("gateway.connectWindowMs", self.connect_window_ms)?;
