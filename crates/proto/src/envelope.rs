@@ -11,9 +11,9 @@ use fields::Fields;
 
 #[cfg(test)]
 mod differential;
-mod fields;
+pub(crate) mod fields;
 mod identity;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod token;
 
 /// Nesting beyond this is refused, unless another limit is given: deeper values make `JSON.stringify` and `structuredClone`

@@ -20,11 +20,13 @@ mod gap;
 mod governor;
 mod handshake;
 mod io;
+mod layout;
 mod likeness;
 mod link;
 mod liveness;
 mod machine;
 mod notice;
+mod pointer;
 mod position;
 mod random;
 mod roster;
@@ -32,6 +34,7 @@ mod select;
 mod shapes;
 mod shard;
 mod skew;
+mod template;
 mod throttle;
 mod time;
 mod token;
@@ -40,7 +43,7 @@ mod topic;
 pub use config::{
     Auth, BackoffConfig, Config, Continuity, Direct, Heartbeat, Initial, Limits, Renewal, Resume, Rotation,
 };
-pub use cursor::Cursor;
+pub use cursor::{Cursor, CursorError, MOST_SEEN, Track};
 pub use decision::{Decision, Judgement, Step, judge, judge_close, judge_direct_close};
 pub use envelope::{DEFAULT_DEPTH, DEPTHS, Envelope, Frame, SystemNotice, Unreadable};
 pub use failure::{Failure, HttpFailure, NetworkKind};
@@ -51,6 +54,7 @@ pub use io::{
     PastEvent, Rejection, RequestId, SocketId, Ticket, TokenGrant, TokenReason, TopicChange, TopicId,
     TopicRequest, TopicResult, Verb,
 };
+pub use layout::{Layout, LayoutError, LayoutParts};
 pub use machine::{
     ChannelStats, Context, DirectStats, Disposition, GapStats, KeptGaps, Machine, MachineStats, SkewStats,
     TopicStats,
@@ -59,8 +63,10 @@ pub use notice::{
     Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Moment,
     MomentKind, Notice, Reason, StateChange, TopicState, TopicStatus,
 };
+pub use pointer::{Pointer, PointerError};
 pub use random::{Random, SplitMix};
 pub use select::{Select, SelectError};
 pub use shapes::{Shape, Shapes};
+pub use template::{Placeholder, Template, TemplateError, Values};
 pub use time::Now;
 pub use topic::{Packed, Topic, TopicError, pack};

@@ -4,11 +4,8 @@ use std::collections::HashMap;
 
 use crate::backoff::Retry;
 use crate::config::{Initial, Resume};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, MOST_SEEN};
 use crate::io::Ticket;
-
-/// Of events that share a position, so many are recognised if they come again.
-const MOST_SEEN: usize = 4_096;
 
 /// The last two positions of a stream, as far as its events have arrived.
 #[derive(Debug, Default)]

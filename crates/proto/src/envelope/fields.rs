@@ -23,7 +23,7 @@ pub(super) fn by_serde(text: &str, max_depth: usize) -> Result<Fields<'_>, Unrea
 }
 
 /// serde_json skips a raw value without recursion and so without a limit of its own.
-fn too_deep(bytes: &[u8], max_depth: usize) -> bool {
+pub(crate) fn too_deep(bytes: &[u8], max_depth: usize) -> bool {
     let (mut depth, mut in_string, mut i) = (0_usize, false, 0);
     while i < bytes.len() {
         match bytes[i] {
@@ -83,7 +83,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 /// A string's content, or the text of a number; the service writes `"2"` and `"404"`, a gateway might not quote.
-pub(super) fn scalar_text(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn scalar_text(text: &str) -> Option<Cow<'_, str>> {
     match text.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0),
         Some(b'0'..=b'9' | b'-') => Some(Cow::Borrowed(text)),

@@ -56,7 +56,7 @@ fn plain(text: &str, at: usize) -> Option<&str> {
 }
 
 /// As serde reads it, without asking serde where there is nothing to unescape.
-fn scalar(value: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn scalar(value: &str) -> Option<Cow<'_, str>> {
     let inside = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inside {
         Some(inside) if !inside.contains('\\') => Some(Cow::Borrowed(inside)),
@@ -64,7 +64,8 @@ fn scalar(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-fn behind_value(bytes: &[u8], mut at: usize, max_depth: usize) -> Option<usize> {
+/// The value at `at` lies in one bracket that is counted: `max_depth` is 129 at most.
+pub(crate) fn behind_value(bytes: &[u8], mut at: usize, max_depth: usize) -> Option<usize> {
     // One bit for each open bracket, the innermost lowest: whether it is an object's. The frame's own is not counted.
     let mut objects = 0_u128;
     let mut depth = 1;
@@ -130,7 +131,7 @@ fn behind_name(bytes: &[u8], first: u8, at: usize) -> Option<usize> {
 }
 
 #[inline(always)]
-fn behind_colon(bytes: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn behind_colon(bytes: &[u8], at: usize) -> Option<usize> {
     let (b':', at) = token(bytes, at)? else { return None };
     Some(token(bytes, at + 1)?.1)
 }
