@@ -143,6 +143,23 @@ impl NativeClient {
         }
     }
 
+    /// Answers a `loadCursor` control: with what was saved last, null if there is none, or with the words of what went wrong.
+    #[napi(catch_unwind)]
+    pub fn provide_cursor(&self, ticket: f64, cursor: Option<String>, error: Option<String>) {
+        // An answer may come after the end.
+        if let Ok(client) = self.client() {
+            client.provide_cursor(ticket as u64, error.map_or(Ok(cursor), Err));
+        }
+    }
+
+    /// Answers a `saveCursor` control; with the words of what went wrong, if something did.
+    #[napi(catch_unwind)]
+    pub fn cursor_saved(&self, ticket: f64, error: Option<String>) {
+        if let Ok(client) = self.client() {
+            client.cursor_saved(ticket as u64, error.map_or(Ok(()), Err));
+        }
+    }
+
     /// Calls the API for the user's backfill function; an `apiAnswer` control brings the number back.
     #[napi(catch_unwind, ts_args_type = "method: 'GET' | 'POST', path: string, body?: string")]
     pub fn api_call(&self, method: String, path: String, body: Option<String>) -> Result<f64> {
@@ -170,7 +187,7 @@ impl NativeClient {
         Ok(())
     }
 
-    /// Every event up to this sequence is done with: the journal does not deliver it again.
+    /// Every event up to this sequence is done with: neither a journal nor a cursor brings it again.
     #[napi(catch_unwind)]
     pub fn ack(&self, up_to: f64) -> Result<()> {
         self.client()?.ack(up_to as u64);

@@ -7,20 +7,25 @@ use std::time::Duration;
 
 use genesys_notifications_journal::{self as journal, Journal, OpenError, Restored};
 use genesys_notifications_proto::{
-    Backfilled, ClientState, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest, TopicStatus,
+    Backfilled, ClientState, Config, Gap, Input, Machine, RequestId, Topic, TopicChange, TopicRequest,
+    TopicStatus,
 };
 
 use crate::backfill::{self, Backfill};
 use crate::batch::Batch;
 use crate::chronicle::Chronicle;
 use crate::control::Control;
+use crate::cursor_options::CursorOptions;
 use crate::delivery::{Bell, Delivery, Remains};
 use crate::effects::Services;
 use crate::environment::Environment;
 use crate::http;
+use crate::keeper::Keeper;
 use crate::oauth::OAuth;
-use crate::options::{OptionError, Options, expand};
+use crate::options::{Naming, OptionError, Options, Region};
 use crate::past;
+use crate::reader::Reader;
+use crate::regions::Endpoints;
 use crate::rest::Rest;
 use crate::secret::Secrets;
 use crate::shared::{ProvidedToken, Shared, log};
@@ -62,16 +67,29 @@ impl Client {
         let request_timeout = Duration::from_millis(options.rules.request_timeout_ms);
         let http = http::client(&tls, connect_timeout, request_timeout).map_err(broken)?;
         let secrets = Secrets::default();
-        let login = &options.endpoints.login;
-        let oauth = Arc::new(OAuth::new(http.clone(), login, options.credentials, request_timeout, &secrets));
-        let streaming = options.endpoints.streaming;
-        let rest = Rest::new(http, options.endpoints.api, streaming.clone());
+        let (login, api) = match options.region {
+            Region::Unknown => (None, None),
+            Region::Login(login) => (Some(login), None),
+            Region::Whole(Endpoints { login, api, streaming }) => (Some(login), Some((api, streaming))),
+        };
+        let credentials = options.credentials;
+        let oauth =
+            Arc::new(OAuth::new(http.clone(), login.as_ref(), credentials, request_timeout, &secrets));
+        let streaming = api.as_ref().map(|(_, streaming)| streaming.clone());
+        let rest = api.map(|(api, streaming)| Rest::new(http, api, streaming));
+        if let Some(endpoint) = &options.endpoint {
+            endpoint.guard(&secrets);
+        }
+        let naming = Naming::of(options.endpoint.is_some());
+        let layout = options.endpoint.as_ref().map(|endpoint| endpoint.layout.clone());
+        let reader = Reader::new(layout, options.cursor.is_some());
+        let keeper = options.cursor.map(|cursor| keep(cursor, &options.rules)).transpose()?;
         let journal = options.journal.map(|journal| open(journal, &environment)).transpose()?;
         let (journal, restored) = journal.unzip();
         let delivery = Delivery::new(options.queue, options.max_wait_ms, bell);
         let (mut topics, mut chronicle) = (options.topics, None);
         if let Some(restored) = &restored {
-            topics.extend(past::topics(&restored.wanted));
+            topics.extend(past::topics(&restored.wanted, naming));
             chronicle = Some(Chronicle::of(restored, &topics));
             delivery.begin_after(if restored.unacknowledged == 0 { restored.last_sequence } else { 0 });
         }
@@ -90,6 +108,9 @@ impl Client {
                 rest,
                 tls,
                 streaming,
+                endpoint: options.endpoint,
+                reader,
+                keeper: keeper.map(Arc::new),
                 backfill: options.backfill.map(Backfill::new),
                 max_depth: options.max_depth,
             },
@@ -160,18 +181,24 @@ impl Client {
     /// topics keep theirs. Topics that go forget them.
     ///
     /// # Errors
-    /// As with [`Client::request_topics`], and if topics are to be conflated although there is a journal.
+    /// As with [`Client::request_topics`], and if topics are to be conflated although there is a journal or a cursor.
     pub fn request_topics_with(
         &self,
         change: TopicChange,
         names: &[String],
         options: Option<&TopicOptions>,
     ) -> Result<u64, OptionError> {
-        if self.shared.kept.is_some() && options.is_some_and(|options| options.conflate.is_some()) {
-            let why = "cannot be had with a journal, which promises every event";
-            return Err(OptionError::new("conflate", why));
+        if options.is_some_and(|options| options.conflate.is_some()) {
+            let promise = match (&self.shared.kept, &self.shared.services.keeper) {
+                (Some(_), _) => Some("cannot be had with a journal, which promises every event"),
+                (None, Some(_)) => Some("cannot be had with a cursor, which promises every event"),
+                (None, None) => None,
+            };
+            if let Some(why) = promise {
+                return Err(OptionError::new("conflate", why));
+            }
         }
-        let topics = expand(names)?;
+        let topics = self.shared.naming().all(names)?;
         let names: Vec<String> = topics.iter().map(|topic| topic.as_str().to_owned()).collect();
         Ok(self.shared.turn(|turn| {
             turn.remember_wanted(change, &names);
@@ -182,9 +209,12 @@ impl Client {
         }))
     }
 
-    /// Every event up to this sequence is dealt with: it is not delivered again by a later run. Without a journal it does
-    /// nothing. Never goes back, and never beyond what was delivered.
+    /// Every event up to this sequence is dealt with: it is not delivered again by a later run. Without a journal or a cursor
+    /// it does nothing. Never goes back, and never beyond what was delivered.
     pub fn ack(&self, up_to: u64) {
+        if let Some(keeper) = &self.shared.services.keeper {
+            keeper.acked(up_to.min(self.shared.delivery.handed()));
+        }
         if let Some(kept) = &self.shared.kept {
             kept.journal.ack(up_to);
         }
@@ -198,6 +228,26 @@ impl Client {
         if let Some(waiting) = waiting {
             // The request may have run out of time just now.
             let _ = waiting.send(answer);
+        }
+    }
+
+    /// Answers [`Control::LoadCursor`]: what was saved last, nothing if that is none yet, or the text of what went wrong.
+    ///
+    /// An answer to a request that is no longer open changes nothing.
+    pub fn provide_cursor(&self, ticket: u64, answer: Result<Option<String>, String>) {
+        let waiting = self.shared.turn(|turn| turn.core.cursor_requests.remove(&ticket));
+        if let Some(waiting) = waiting {
+            // The request may have run out of time just now.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Answers [`Control::SaveCursor`]; an error is the text of what went wrong.
+    ///
+    /// An answer to a request that is no longer open changes nothing.
+    pub fn cursor_saved(&self, ticket: u64, answer: Result<(), String>) {
+        if let Some(keeper) = &self.shared.services.keeper {
+            keeper.answered(ticket, answer);
         }
     }
 
@@ -286,7 +336,7 @@ impl Client {
     /// # Errors
     /// If a name is not a topic.
     pub fn reports_of(&self, names: &[String]) -> Result<Vec<TopicReport>, OptionError> {
-        let topics = expand(names)?;
+        let topics = self.shared.naming().all(names)?;
         let statuses = self.shared.look(|machine, _| machine.statuses(&topics));
         Ok(statuses.into_iter().map(|status| self.report(status)).collect())
     }
@@ -307,7 +357,8 @@ impl Client {
         let machine = self.shared.look(|machine, now| machine.stats(now));
         let journal = self.shared.kept.as_ref().map(|kept| kept.journal.stats());
         let filtered = self.shared.filtered();
-        Stats::new(machine, self.shared.delivery.counts(), filtered, self.shared.is_full(), journal)
+        let cursor = self.shared.services.keeper.as_ref().map(|keeper| keeper.stats());
+        Stats::new(machine, self.shared.delivery.counts(), filtered, self.shared.is_full(), journal, cursor)
     }
 
     /// From the first sign that events are wanted, those of an earlier run are delivered.
@@ -338,6 +389,17 @@ fn open(options: journal::Options, environment: &Environment) -> Result<(Journal
         OpenError::Option { field, reason } => OptionError::new(format!("journal.{field}"), reason),
         other => OptionError::new("journal.path", other.to_string()),
     })
+}
+
+fn keep(cursor: CursorOptions, rules: &Config) -> Result<Keeper, OptionError> {
+    match cursor {
+        CursorOptions::File(path) => {
+            Keeper::of_file(&path, &rules.backoff).map_err(|why| OptionError::new("cursor.path", why))
+        }
+        CursorOptions::Functions => {
+            Ok(Keeper::of_functions(Duration::from_millis(rules.request_timeout_ms), &rules.backoff))
+        }
+    }
 }
 
 impl Drop for Client {

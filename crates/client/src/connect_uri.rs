@@ -60,7 +60,8 @@ pub(crate) fn check(text: &str, allowed: &Streaming) -> Result<Url, Failure> {
     Ok(url)
 }
 
-fn authority(text: &str) -> &str {
+/// Host and port as they are written, and what may stand before them.
+pub(crate) fn authority(text: &str) -> &str {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }

@@ -17,6 +17,19 @@ pub enum Control {
         /// Why.
         reason: TokenReason,
     },
+    /// The `load` function of the cursor is to be called; answer with
+    /// [`Client::provide_cursor`](crate::Client::provide_cursor).
+    LoadCursor {
+        /// Goes into the answer.
+        ticket: u64,
+    },
+    /// The `save` function of the cursor is to be called; answer with [`Client::cursor_saved`](crate::Client::cursor_saved).
+    SaveCursor {
+        /// Goes into the answer.
+        ticket: u64,
+        /// What is to be saved.
+        cursor: String,
+    },
     /// The token endpoint replaced the refresh token; the old one is spent. A secret: `Debug` does not show it.
     RefreshToken(String),
     /// The caller's backfill function is to fill this closed gap: [`Client::backfill_item`](crate::Client::backfill_item), then
@@ -41,6 +54,12 @@ impl Serialize for Control {
             reason: TokenReason,
         }
         #[derive(serde::Serialize)]
+        struct CursorRequest<'a> {
+            ticket: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cursor: Option<&'a str>,
+        }
+        #[derive(serde::Serialize)]
         struct Answer<'a> {
             call: u64,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +80,16 @@ impl Serialize for Control {
             Self::TokenRequest { ticket, reason } => {
                 let mut object = start(serializer, "tokenRequest")?;
                 object.serialize_field("value", &Request { ticket: *ticket, reason: *reason })?;
+                object.end()
+            }
+            Self::LoadCursor { ticket } => {
+                let mut object = start(serializer, "loadCursor")?;
+                object.serialize_field("value", &CursorRequest { ticket: *ticket, cursor: None })?;
+                object.end()
+            }
+            Self::SaveCursor { ticket, cursor } => {
+                let mut object = start(serializer, "saveCursor")?;
+                object.serialize_field("value", &CursorRequest { ticket: *ticket, cursor: Some(cursor) })?;
                 object.end()
             }
             Self::RefreshToken(token) => {
@@ -97,6 +126,10 @@ impl fmt::Debug for Control {
             Self::TokenRequest { ticket, reason } => {
                 f.debug_struct("TokenRequest").field("ticket", ticket).field("reason", reason).finish()
             }
+            Self::LoadCursor { ticket } => f.debug_struct("LoadCursor").field("ticket", ticket).finish(),
+            Self::SaveCursor { ticket, .. } => {
+                f.debug_struct("SaveCursor").field("ticket", ticket).finish_non_exhaustive()
+            }
             Self::RefreshToken(_) => f.write_str("RefreshToken([redacted])"),
             Self::BackfillRequest(gap) => f.debug_tuple("BackfillRequest").field(gap).finish(),
             Self::ApiAnswer { call, .. } => {
@@ -121,6 +154,11 @@ mod tests {
             (
                 Control::TokenRequest { ticket: 7, reason: TokenReason::Renewal },
                 r#"{"type":"tokenRequest","value":{"ticket":7,"reason":"renewal"}}"#,
+            ),
+            (Control::LoadCursor { ticket: 8 }, r#"{"type":"loadCursor","value":{"ticket":8}}"#),
+            (
+                Control::SaveCursor { ticket: 9, cursor: "{}".into() },
+                r#"{"type":"saveCursor","value":{"ticket":9,"cursor":"{}"}}"#,
             ),
             (
                 Control::ApiAnswer { call: 3, answer: Ok((200, "{}".into())) },

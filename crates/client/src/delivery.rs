@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use genesys_notifications_journal::{Origin, Stored};
-use genesys_notifications_proto::{ClientState, Frame, Notice, TopicChange};
+use genesys_notifications_proto::{ClientState, Notice, TopicChange};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, Flags};
 use crate::control::Control;
+use crate::keeper::Keeper;
 use crate::options::QueueOptions;
 use crate::queue::{Arrived, Counts, Drops, EventQueue};
+use crate::reader::{Mark, Reader};
+use crate::shared::log;
 use crate::topic_options::TopicOptions;
 use crate::treatment::Treatments;
 
@@ -53,6 +56,10 @@ pub(crate) struct Delivery {
     deadline: AtomicU64,
     /// Notified when the queue is no longer full.
     room: Notify,
+    /// For what comes back from the journal.
+    reader: Reader,
+    /// The cursor, if there is one.
+    keeper: Option<Arc<Keeper>>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -70,6 +77,8 @@ struct State {
     events_rung: bool,
     /// News from which controls may follow that must come before any event queued since.
     news: usize,
+    /// That names of topics have no room.
+    told_of_strangers: bool,
     /// A drain found controls waiting, or news, and handed out nothing.
     held_back: bool,
     pace: Pace,
@@ -85,6 +94,8 @@ const REPORT_AFTER_MS: u64 = 250;
 impl Delivery {
     pub(crate) fn new(options: QueueOptions, max_wait_ms: u64, bell: Arc<dyn Bell>) -> Self {
         Self {
+            reader: Reader::default(),
+            keeper: None,
             state: Mutex::new(State {
                 queue: EventQueue::new(options),
                 treatments: Treatments::default(),
@@ -94,6 +105,7 @@ impl Delivery {
                 controls_rung: false,
                 events_rung: false,
                 news: 0,
+                told_of_strangers: false,
                 held_back: false,
                 pace: Pace::new(max_wait_ms),
                 ring_at: None,
@@ -109,11 +121,27 @@ impl Delivery {
         }
     }
 
-    /// Queues an event; `now` is `Now::mono`.
-    pub(crate) fn push(&self, event: &Arrived<'_>, now: u64) {
+    /// The same, for events that are read so and followed by a cursor.
+    pub(crate) fn with_reading(mut self, reader: Reader, keeper: Option<Arc<Keeper>>) -> Self {
+        self.reader = reader;
+        self.keeper = keeper;
+        self
+    }
+
+    /// Queues an event, and lets the cursor know; `now` is `Now::mono`.
+    pub(crate) fn push(&self, event: &Arrived<'_>, mark: Option<&Mark<'_>>, now: u64) {
         let mut state = self.state();
         let State { treatments, queue, .. } = &mut *state;
-        if treatments.push(queue, event, now) {
+        let before = queue.last_sequence();
+        let is_queued = treatments.push(queue, event, now);
+        if let (Some(keeper), Some(mark)) = (&self.keeper, mark) {
+            match queue.last_sequence() {
+                // It had no room.
+                after if after == before => keeper.passed(mark, event.received_at),
+                after => keeper.arrived(after, mark, event.received_at),
+            }
+        }
+        if is_queued {
             self.queued(&mut state, now);
         }
     }
@@ -140,6 +168,12 @@ impl Delivery {
 
     /// Something was queued.
     fn queued(&self, state: &mut State, now: u64) {
+        if state.queue.has_strangers() && !state.told_of_strangers {
+            state.told_of_strangers = true;
+            let message =
+                "too many names of topics, or too long ones: events of further ones are called \"*\"";
+            self.tell(state, log("warn", message.into()));
+        }
         if state.queue.is_full() {
             self.full.store(true, Ordering::Release);
         }
@@ -157,14 +191,16 @@ impl Delivery {
 
     /// Queues an event that the journal has committed.
     pub(crate) fn push_stored(&self, event: &Stored, now: u64) {
-        let (channel, flags) = match event.origin {
-            Origin::Live => (self.channel_of(event.channel), Flags::LIVE),
-            Origin::Backfill => (self.intern_once(BACKFILL_CHANNEL), Flags::BACKFILL),
+        let (channel, flags, parts) = match event.origin {
+            Origin::Live => (self.channel_of(event.channel), Flags::LIVE, self.reader.again(&event.frame)),
+            Origin::Backfill => {
+                // Made here, in the shape that the service has.
+                let parts = Reader::default().again(&event.frame);
+                (self.intern_once(BACKFILL_CHANNEL), Flags::BACKFILL, parts)
+            }
         };
         let flags = if event.redelivered { flags.redelivered() } else { flags };
-        if let Some(arrived) = Arrived::stored(event, &Frame::read_again(&event.frame), channel, flags) {
-            self.push(&arrived, now);
-        }
+        self.push(&Arrived::stored(event, &parts, channel, flags), parts.mark.as_ref(), now);
     }
 
     /// Queues a control; nothing follows `Closed`.
@@ -183,6 +219,10 @@ impl Delivery {
             state.release_fences();
             state.fences.clear();
         }
+        self.tell(&mut state, control);
+    }
+
+    fn tell(&self, state: &mut State, control: Control) {
         state.controls.push(control);
         if !state.controls_rung {
             state.controls_rung = true;
@@ -359,6 +399,11 @@ impl Delivery {
         name
     }
 
+    /// Sequence of the event handed out last.
+    pub(crate) fn handed(&self) -> u64 {
+        self.state().queue.handed()
+    }
+
     /// Events up to this sequence were handed out in an earlier run and need not be waited for.
     pub(crate) fn begin_after(&self, handed: u64) {
         self.state().queue.begin_after(handed);
@@ -454,6 +499,9 @@ impl State {
 
 /// The channel of what came from the REST API.
 pub(crate) const BACKFILL_CHANNEL: &str = "backfill";
+
+/// The channel of what came from a direct endpoint, over whatever connection.
+pub(crate) const ENDPOINT_CHANNEL: &str = "endpoint";
 
 /// What a channel of an earlier run is called: its id was a secret and is not kept.
 pub(crate) fn earlier_channel(number: u32) -> String {

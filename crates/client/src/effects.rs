@@ -6,29 +6,39 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use genesys_notifications_proto::{
-    ChannelsInUse, Effect, Failure, NetworkKind, NewChannel, Outcome, Ticket, TokenGrant, TopicResult, Verb,
+    ChannelsInUse, Cursor, Effect, Failure, NetworkKind, NewChannel, Outcome, Ticket, TokenGrant,
+    TopicResult, Verb,
 };
 use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::backfill::Backfill;
+use crate::connect_uri;
 use crate::control::Control;
+use crate::endpoint::Endpoint;
 use crate::http::RateLimit;
+use crate::keeper::Keeper;
 use crate::oauth::{self, OAuth, Token};
+use crate::reader::Reader;
 use crate::regions::Streaming;
 use crate::rest::{Called, Channel, Rest};
 use crate::secret::{Secret, Secrets};
 use crate::shared::{KnownChannel, ProvidedToken, Shared, Turn, log, panic_text};
-use crate::socket::{WebSocket, dial};
+use crate::socket::dial::Target;
+use crate::socket::{Script, WebSocket, dial};
 
 /// What effects work with; fixed for the life of a client.
 pub(crate) struct Services {
     pub(crate) secrets: Secrets,
     pub(crate) oauth: Arc<OAuth>,
-    pub(crate) rest: Rest,
+    /// Absent where only an endpoint is spoken to.
+    pub(crate) rest: Option<Rest>,
     pub(crate) tls: Arc<ClientConfig>,
-    pub(crate) streaming: Streaming,
+    pub(crate) streaming: Option<Streaming>,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) reader: Reader,
+    pub(crate) keeper: Option<Arc<Keeper>>,
     pub(crate) backfill: Option<Backfill>,
     /// How deep a frame may be nested.
     pub(crate) max_depth: usize,
@@ -41,6 +51,9 @@ pub(crate) enum Job {
     Channel { token: Option<Secret> },
     Subscribe { token: Option<Secret>, channel: Option<KnownChannel>, verb: Verb, topics: Vec<String> },
     Socket { channel: Option<KnownChannel> },
+    Connect { script: Option<Script> },
+    FoundCursor,
+    AskForCursor(oneshot::Receiver<Result<Option<String>, String>>),
     ListChannels { token: Option<Secret> },
     ListSubscriptions { token: Option<Secret>, channel: Option<KnownChannel> },
 }
@@ -57,6 +70,7 @@ pub(crate) enum Product {
     Channel(Result<Channel, Failure>),
     Subscriptions(Result<Vec<TopicResult>, Failure>),
     Socket(Result<Box<WebSocket>, Failure>),
+    Cursor(Result<Option<Cursor>, Failure>),
     Channels(Result<ChannelsInUse, Failure>),
     Listed(Result<Vec<String>, Failure>),
 }
@@ -79,7 +93,22 @@ pub(crate) fn prepare(effect: &Effect, ticket: Ticket, turn: &mut Turn<'_>) -> J
             topics: topics.clone(),
         },
         Effect::OpenSocket { link, .. } => Job::Socket { channel: turn.channel(*link) },
-        Effect::Connect { .. } | Effect::LoadCursor => Job::Socket { channel: None },
+        Effect::Connect { generation, position, .. } => {
+            let script = turn.script(*generation, position.as_deref());
+            if let (Some(keeper), Some(position)) = (&turn.services().keeper, position)
+                && !turn.has_journal()
+            {
+                keeper.connecting(position);
+            }
+            Job::Connect { script }
+        }
+        Effect::LoadCursor if turn.services().keeper.as_ref().is_some_and(|keeper| keeper.asks_for_it()) => {
+            let (sender, receiver) = oneshot::channel();
+            turn.core.cursor_requests.insert(ticket.0, sender);
+            turn.control(Control::LoadCursor { ticket: ticket.0 });
+            Job::AskForCursor(receiver)
+        }
+        Effect::LoadCursor => Job::FoundCursor,
         Effect::ListChannels { generation } => Job::ListChannels { token: turn.token(*generation) },
         Effect::ListSubscriptions { link, generation } => {
             Job::ListSubscriptions { token: turn.token(*generation), channel: turn.channel(*link) }
@@ -113,6 +142,7 @@ pub(crate) fn keep(product: Product, effect: Option<Effect>, turn: &mut Turn<'_>
         (Product::Channel(Err(failure)), _) => Outcome::Channel(Err(failure)),
         (Product::Subscriptions(Err(failure)), _) => Outcome::Subscriptions(Err(failure)),
         (Product::Socket(Err(failure)), _) => Outcome::Socket(Err(failure)),
+        (Product::Cursor(result), _) => Outcome::Cursor(result),
         (Product::Channels(result), _) => Outcome::Channels(result),
         (Product::Listed(result), _) => Outcome::Listed(result),
         (Product::Token(Ok(token)), Some(Effect::FetchToken { generation, .. })) => {
@@ -130,6 +160,10 @@ pub(crate) fn keep(product: Product, effect: Option<Effect>, turn: &mut Turn<'_>
             turn.keep_socket(link, socket, stream);
             Outcome::Socket(Ok(()))
         }
+        (Product::Socket(Ok(stream)), Some(Effect::Connect { socket, generation, position, .. })) => {
+            turn.keep_direct_socket(socket, stream, turn.script(generation, position.as_deref()));
+            Outcome::Socket(Ok(()))
+        }
         _ => return None,
     })
 }
@@ -145,6 +179,11 @@ async fn perform(job: Job, shared: &Arc<Shared>) -> Finished {
             subscribe(token, channel, verb, &topics, shared).await
         }
         Job::Socket { channel } => Product::Socket(open_socket(channel, shared).await).into(),
+        Job::Connect { script } => Product::Socket(connect(script, shared).await).into(),
+        Job::FoundCursor => {
+            Product::Cursor(Ok(shared.services.keeper.as_ref().and_then(|keeper| keeper.found()))).into()
+        }
+        Job::AskForCursor(answer) => Product::Cursor(provided_cursor(answer.await.ok(), shared)).into(),
         Job::ListChannels { token } => list_channels(token, shared).await,
         Job::ListSubscriptions { token, channel } => list_subscriptions(token, channel, shared).await,
     }
@@ -188,9 +227,11 @@ fn provided(answer: Option<Result<ProvidedToken, String>>, secrets: &Secrets) ->
 
 async fn create_channel(token: Option<Secret>, shared: &Arc<Shared>) -> Finished {
     let services = &shared.services;
-    let Some(token) = token else { return Product::Channel(Err(lost("token"))).into() };
+    let (Some(token), Some(rest)) = (token, &services.rest) else {
+        return Product::Channel(Err(lost("token"))).into();
+    };
     let Called { result, rate_limit } =
-        services.rest.create_channel(&token, || shared.clock.now().wall, &services.secrets).await;
+        rest.create_channel(&token, || shared.clock.now().wall, &services.secrets).await;
     Finished { product: Product::Channel(result), rate_limit }
 }
 
@@ -202,20 +243,21 @@ async fn subscribe(
     shared: &Arc<Shared>,
 ) -> Finished {
     let services = &shared.services;
-    let (Some(token), Some(channel)) = (token, channel) else {
+    let (Some(token), Some(channel), Some(rest)) = (token, channel, &services.rest) else {
         return Product::Subscriptions(Err(lost("token or channel"))).into();
     };
     let wall_ms = || shared.clock.now().wall;
-    let call =
-        services.rest.change_subscriptions(&token, &channel.id, verb, topics, wall_ms, &services.secrets);
+    let call = rest.change_subscriptions(&token, &channel.id, verb, topics, wall_ms, &services.secrets);
     let Called { result, rate_limit } = call.await;
     Finished { product: Product::Subscriptions(result), rate_limit }
 }
 
 async fn list_channels(token: Option<Secret>, shared: &Arc<Shared>) -> Finished {
     let services = &shared.services;
-    let Some(token) = token else { return Product::Channels(Err(lost("token"))).into() };
-    let call = services.rest.list_channels(&token, || shared.clock.now().wall, &services.secrets);
+    let (Some(token), Some(rest)) = (token, &services.rest) else {
+        return Product::Channels(Err(lost("token"))).into();
+    };
+    let call = rest.list_channels(&token, || shared.clock.now().wall, &services.secrets);
     let Called { result, rate_limit } = call.await;
     Finished { product: Product::Channels(result), rate_limit }
 }
@@ -226,22 +268,43 @@ async fn list_subscriptions(
     shared: &Arc<Shared>,
 ) -> Finished {
     let services = &shared.services;
-    let (Some(token), Some(channel)) = (token, channel) else {
+    let (Some(token), Some(channel), Some(rest)) = (token, channel, &services.rest) else {
         return Product::Listed(Err(lost("token or channel"))).into();
     };
     let wall_ms = || shared.clock.now().wall;
-    let call = services.rest.list_subscriptions(&token, &channel.id, wall_ms, &services.secrets);
+    let call = rest.list_subscriptions(&token, &channel.id, wall_ms, &services.secrets);
     let Called { result, rate_limit } = call.await;
     Finished { product: Product::Listed(result), rate_limit }
 }
 
 async fn open_socket(channel: Option<KnownChannel>, shared: &Arc<Shared>) -> Result<Box<WebSocket>, Failure> {
     let services = &shared.services;
-    let channel = channel.ok_or_else(|| lost("channel"))?;
+    let (Some(channel), Some(streaming)) = (channel, &services.streaming) else {
+        return Err(lost("channel"));
+    };
+    let target = Target::channel(connect_uri::check(channel.connect_uri.expose(), streaming)?);
     let wall_ms = shared.clock.now().wall;
-    let uri = &channel.connect_uri;
-    let dialled = dial::dial(uri, &services.streaming, &services.tls, wall_ms, &services.secrets);
-    dialled.await.map(Box::new)
+    dial::dial(&target, &services.tls, wall_ms, &services.secrets).await.map(Box::new)
+}
+
+async fn connect(script: Option<Script>, shared: &Arc<Shared>) -> Result<Box<WebSocket>, Failure> {
+    let services = &shared.services;
+    let Script { endpoint, filling } = script.ok_or_else(|| lost("token"))?;
+    let target = endpoint.target(&filling)?;
+    let wall_ms = shared.clock.now().wall;
+    dial::dial(&target, &services.tls, wall_ms, &services.secrets).await.map(Box::new)
+}
+
+fn provided_cursor(
+    answer: Option<Result<Option<String>, String>>,
+    shared: &Arc<Shared>,
+) -> Result<Option<Cursor>, Failure> {
+    let answer = answer.unwrap_or_else(|| Err("the client was closed".into()));
+    let answer = answer.map_err(|why| shared.services.secrets.scrub(&why));
+    match &shared.services.keeper {
+        Some(keeper) => keeper.loaded(answer),
+        None => Err(lost("cursor")),
+    }
 }
 
 fn lost(what: &str) -> Failure {
@@ -255,10 +318,21 @@ impl Job {
             Self::Token | Self::AskForToken(_) => |failure| Product::Token(Err(failure)).into(),
             Self::Channel { .. } => |failure| Product::Channel(Err(failure)).into(),
             Self::Subscribe { .. } => |failure| Product::Subscriptions(Err(failure)).into(),
-            Self::Socket { .. } => |failure| Product::Socket(Err(failure)).into(),
+            Self::Socket { .. } | Self::Connect { .. } => |failure| Product::Socket(Err(failure)).into(),
+            Self::FoundCursor | Self::AskForCursor(_) => {
+                |failure| Product::Cursor(Err(store(failure))).into()
+            }
             Self::ListChannels { .. } => |failure| Product::Channels(Err(failure)).into(),
             Self::ListSubscriptions { .. } => |failure| Product::Listed(Err(failure)).into(),
         }
+    }
+}
+
+/// However loading a cursor fails, it is its store that failed.
+fn store(failure: Failure) -> Failure {
+    match failure {
+        Failure::Store(_) | Failure::CorruptCursor(_) => failure,
+        other => Failure::Store(format!("the cursor cannot be loaded: {other}")),
     }
 }
 

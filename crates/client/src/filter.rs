@@ -32,9 +32,11 @@ enum Segment {
 }
 
 impl Filter {
+    /// The service's names have few characters; those of an endpoint's topics are free.
+    ///
     /// # Errors
     /// If a text is not a pattern, or there is none; the path names it, e.g. `delivery.topics[2]`.
-    pub(crate) fn compile(path: &str, texts: &[String]) -> Result<Self, OptionError> {
+    pub(crate) fn compile(path: &str, texts: &[String], is_free: bool) -> Result<Self, OptionError> {
         if texts.is_empty() {
             return Err(OptionError::new(path, "must name a pattern; without it everything is delivered"));
         }
@@ -42,7 +44,7 @@ impl Filter {
             return Err(OptionError::new(path, format!("must be at most {MAX_PATTERNS} patterns")));
         }
         let compile = |(i, text): (usize, &String)| {
-            Pattern::compile(text).map_err(|why| OptionError::new(format!("{path}[{i}]"), why))
+            Pattern::compile(text, is_free).map_err(|why| OptionError::new(format!("{path}[{i}]"), why))
         };
         let patterns = texts.iter().enumerate().map(compile).collect::<Result<_, _>>()?;
         Ok(Self { patterns, decided: Vec::new(), filtered: 0 })
@@ -80,9 +82,12 @@ impl Filter {
 }
 
 impl Pattern {
-    fn compile(text: &str) -> Result<Self, String> {
-        let legal =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '@' | '+' | '*');
+    fn compile(text: &str, is_free: bool) -> Result<Self, String> {
+        let legal = |c: char| {
+            (is_free && !c.is_control())
+                || c.is_ascii_alphanumeric()
+                || matches!(c, '.' | '-' | '_' | ':' | '@' | '+' | '*')
+        };
         if let Some(odd) = text.chars().find(|c| !legal(*c)) {
             return Err(format!(
                 "holds {odd:?}; a pattern is a topic name with * for a segment, ** at its end for the rest"
@@ -130,7 +135,7 @@ mod tests {
 
     fn filter(texts: &[&str]) -> Result<Filter, OptionError> {
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-        Filter::compile("delivery.topics", &texts)
+        Filter::compile("delivery.topics", &texts, false)
     }
 
     // P10.1
@@ -180,6 +185,18 @@ mod tests {
         // The name is not looked at again.
         assert!(filter.passes(TopicId(3), "v2.c"));
         assert_eq!(filter.filtered(), 2);
+    }
+
+    #[test]
+    fn names_of_an_endpoints_topics_are_free() {
+        let free = |text: &str| Filter::compile("delivery.topics", &[text.to_owned(), "é.*".into()], true);
+        for (text, why) in [("/users/*.x", "whole segment"), ("a\nb", "'\\n'")] {
+            let error = free(text).unwrap_err();
+            assert!(error.message.contains(why), "{error}");
+        }
+        let mut filter = free("/users/1 & 2").unwrap();
+        assert!(filter.passes_named("/users/1 & 2") && filter.passes_named("é.ü"));
+        assert!(!filter.passes_named("/users/1"));
     }
 
     #[test]

@@ -14,18 +14,25 @@ mod closing;
 mod conflate;
 mod connect_uri;
 mod control;
+mod cursor_file;
+mod cursor_options;
 mod delivery;
 mod effects;
+mod endpoint;
+mod endpoint_options;
 mod environment;
 mod filter;
+mod given;
 mod held;
 mod http;
 mod journal_options;
+mod keeper;
 mod oauth;
 mod options;
 mod outlet;
 mod past;
 mod queue;
+mod reader;
 mod regions;
 mod replay;
 mod rest;
@@ -52,6 +59,7 @@ pub use genesys_notifications_proto::{
     GovernorConfig, KeptGaps, LogLine, MachineStats, Notice, Now, Random, Reason, RequestId, SplitMix,
     StateChange, TokenReason, Topic, TopicChange, TopicError, TopicState, TopicStats, TopicStatus,
 };
+pub use keeper::CursorStats;
 pub use options::{OptionError, Options};
 pub use replay::{Replay, ReplayBound, ReplayError, report};
 pub use shared::ProvidedToken;

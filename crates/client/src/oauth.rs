@@ -28,7 +28,8 @@ pub(crate) struct Token {
 /// How this client gets tokens.
 pub(crate) struct OAuth {
     http: reqwest::Client,
-    endpoint: Url,
+    /// Absent where nobody is asked for tokens.
+    endpoint: Option<Url>,
     grant: Grant,
     request_timeout: Duration,
 }
@@ -49,13 +50,15 @@ enum Grant {
     },
     /// The caller gives tokens.
     Provider,
+    /// No token is needed.
+    None,
 }
 
 impl OAuth {
     pub(crate) fn new(
         http: reqwest::Client,
-        login: &Url,
-        credentials: Credentials,
+        login: Option<&Url>,
+        credentials: Option<Credentials>,
         request_timeout: Duration,
         secrets: &Secrets,
     ) -> Self {
@@ -64,18 +67,20 @@ impl OAuth {
             secrets.keep(&format!("{id}:{}", secret.expose()));
         };
         let grant = match credentials {
-            Credentials::Client { client_id: id, client_secret: secret } => {
+            Some(Credentials::Client { client_id: id, client_secret: secret }) => {
                 known(&id, &secret);
                 Grant::Client { id, secret }
             }
-            Credentials::RefreshToken { client_id: id, client_secret: secret, refresh_token } => {
+            Some(Credentials::RefreshToken { client_id: id, client_secret: secret, refresh_token }) => {
                 known(&id, &secret);
                 secrets.remember(refresh_token.expose());
                 Grant::Refresh { id, secret, token: Mutex::new(refresh_token) }
             }
-            Credentials::Provider {} => Grant::Provider,
+            Some(Credentials::Provider {}) => Grant::Provider,
+            None => Grant::None,
         };
-        Self { http, endpoint: join(login, &["oauth", "token"]), grant, request_timeout }
+        let endpoint = login.map(|login| join(login, &["oauth", "token"]));
+        Self { http, endpoint, grant, request_timeout }
     }
 
     /// Whether tokens come from the caller.
@@ -113,7 +118,7 @@ impl OAuth {
                 }
                 Ok(answer)
             }
-            Grant::Provider => Err(Failure::Provider("there is no token endpoint for it".into())),
+            Grant::Provider | Grant::None => Err(nobody_to_ask()),
         }
     }
 
@@ -125,8 +130,8 @@ impl OAuth {
         wall_ms: u64,
         secrets: &Secrets,
     ) -> Result<Token, Failure> {
-        let mut request =
-            self.http.post(self.endpoint.clone()).basic_auth(id, Some(secret.expose())).form(form);
+        let endpoint = self.endpoint.clone().ok_or_else(nobody_to_ask)?;
+        let mut request = self.http.post(endpoint).basic_auth(id, Some(secret.expose())).form(form);
         if self.must_finish() {
             request = request.timeout(self.request_timeout.saturating_mul(PATIENCE));
         }
@@ -135,6 +140,10 @@ impl OAuth {
         secrets.remember(token.access_token.expose());
         Ok(token)
     }
+}
+
+fn nobody_to_ask() -> Failure {
+    Failure::Provider("there is no token endpoint for it".into())
 }
 
 /// A base URL with segments added behind its path prefix; each segment is percent-encoded.

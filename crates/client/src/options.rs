@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use genesys_notifications_journal as journal;
-use genesys_notifications_proto::{Config, Continuity, DEFAULT_DEPTH, DEPTHS, Topic, TopicError};
+use genesys_notifications_proto::{
+    Auth, Config, Continuity, DEFAULT_DEPTH, DEPTHS, Limits, Topic, TopicError,
+};
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
+use url::Url;
 
 use crate::authorities::{self, Texts};
 use crate::backfill::{self, BackfillOptions};
+use crate::cursor_options::{self, CursorOptions};
+use crate::endpoint::Endpoint;
+use crate::endpoint_options;
 use crate::filter::Filter;
 use crate::journal_options;
-use crate::regions::{Endpoints, Hosts};
+use crate::regions::{self, Endpoints, Hosts};
 use crate::secret::Secret;
 
 /// An option that cannot be used.
@@ -37,8 +44,9 @@ impl OptionError {
 /// Everything a client is told at its start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) endpoints: Endpoints,
-    pub(crate) credentials: Credentials,
+    pub(crate) region: Region,
+    /// Only an endpoint that authenticates nobody has none.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) topics: Vec<Topic>,
     pub(crate) rules: Config,
     /// Trusted beside Mozilla's roots.
@@ -54,6 +62,18 @@ pub struct Options {
     pub(crate) filter: Option<Filter>,
     pub(crate) journal: Option<journal::Options>,
     pub(crate) backfill: Option<BackfillOptions>,
+    /// Instead of channels.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) cursor: Option<CursorOptions>,
+}
+
+/// What of the organisation is known. With an endpoint any of it may be missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Region {
+    #[default]
+    Unknown,
+    Login(Url),
+    Whole(Endpoints),
 }
 
 /// How a token is had.
@@ -111,10 +131,12 @@ impl Options {
     pub fn from_json(json: &str) -> Result<Self, OptionError> {
         let mut given = members(json).map_err(|_| OptionError::new("options", "must be an object"))?;
         let mut take = |name: &str| given.remove(name);
-        let region = take("region").ok_or_else(|| OptionError::new("region", "is missing"))?;
-        let credentials = take("credentials").ok_or_else(|| OptionError::new("credentials", "is missing"))?;
+        let endpoint = take("endpoint").map(endpoint_options::read).transpose()?;
+        let (direct, endpoint) = endpoint.unzip();
+        let cursor = take("cursor").map(cursor_options::read).transpose()?;
+        let (region, credentials) = (take("region"), take("credentials"));
         let mut rules = Config::default();
-        let topics = topic_names(take("topics"))?;
+        let topics = topic_names(take("topics"), Naming::of(endpoint.is_some()))?;
         if let Some(text) = take("continuity") {
             rules.continuity = continuity(text)?;
         }
@@ -122,14 +144,16 @@ impl Options {
         let (authorities, warnings) = network(&section("network", take("network"))?, &mut rules)?;
         heartbeat(&section("heartbeat", take("heartbeat"))?, &mut rules)?;
         backoff(&section("backoff", take("backoff"))?, &mut rules)?;
-        rotation(&section("rotation", take("rotation"))?, &mut rules)?;
+        let rotations: RotationSection = section("rotation", take("rotation"))?;
+        rotation(&rotations, &mut rules)?;
         let delivery: DeliverySection = section("delivery", take("delivery"))?;
         let max_wait_ms = ms("delivery.maxWaitMs", delivery.max_wait_ms, 0)?
             .unwrap_or(DEFAULT_COALESCING_MS)
             .min(LONGEST_COALESCING_MS);
         let max_depth = depth("delivery.maxDepth", delivery.max_depth)?;
         let topic_filter =
-            delivery.topics.map(|texts| Filter::compile("delivery.topics", &texts)).transpose()?;
+            delivery.topics.map(|texts| Filter::compile("delivery.topics", &texts, endpoint.is_some()));
+        let topic_filter = topic_filter.transpose()?;
         let journal = match take("journal") {
             Some(value) => Some(journal_options::read(section("journal", Some(value))?)?),
             None => None,
@@ -147,9 +171,41 @@ impl Options {
         if let Some(name) = given.keys().next() {
             return Err(OptionError::new(name.clone(), "is not an option"));
         }
+        if cursor.is_some() && direct.as_ref().is_none_or(|direct| direct.resume.is_none()) {
+            let why = "needs endpoint.resume: only a stream that can be resumed has a position to keep";
+            return Err(OptionError::new("cursor", why));
+        }
+        let (region, credentials) = match direct {
+            None => {
+                let region = region.ok_or_else(|| OptionError::new("region", "is missing"))?;
+                let missing = || OptionError::new("credentials", "is missing");
+                let credentials = self::credentials(credentials.ok_or_else(missing)?)?;
+                (Region::Whole(endpoints(region)?), Some(credentials))
+            }
+            Some(mut direct) => {
+                if rotations.before_expiry_ms.is_some() {
+                    let why = "is of no use with an endpoint: its connections have no end that is known";
+                    return Err(OptionError::new("rotation.beforeExpiryMs", why));
+                }
+                let access = access(direct.auth, region, credentials, backfill.is_some())?;
+                direct.has_cursor = cursor.is_some();
+                direct.survives = cursor.is_some() || journal.is_some();
+                rules.direct = Some(direct);
+                rules.audit_every_ms = 0;
+                rules.limits = Limits {
+                    topics_per_channel: u32::MAX as usize,
+                    channels: 1,
+                    channels_warn_from: usize::MAX,
+                    // Names are never combined.
+                    combined_topic_chars: 0,
+                    ..rules.limits
+                };
+                access
+            }
+        };
         Ok(Self {
-            endpoints: endpoints(region)?,
-            credentials: self::credentials(credentials)?,
+            region,
+            credentials,
             topics,
             rules,
             authorities,
@@ -160,20 +216,43 @@ impl Options {
             filter: topic_filter,
             journal,
             backfill,
+            endpoint: endpoint.map(Arc::new),
+            cursor,
         })
     }
 }
 
-/// Single topics of names that may be combined; an error names the offender, e.g. `topics[3]`.
-pub(crate) fn expand(names: &[String]) -> Result<Vec<Topic>, OptionError> {
-    let mut topics = Vec::with_capacity(names.len());
-    for (i, name) in names.iter().enumerate() {
-        topics.extend(
-            Topic::expand(name)
-                .map_err(|e: TopicError| OptionError::new(format!("topics[{i}]"), e.to_string()))?,
-        );
+/// Which texts are names of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// The service's, which may be combined (`prefix?a&b`).
+    Service,
+    /// Whatever an endpoint calls its topics.
+    Free,
+}
+
+impl Naming {
+    pub(crate) fn of(has_endpoint: bool) -> Self {
+        if has_endpoint { Self::Free } else { Self::Service }
     }
-    Ok(topics)
+
+    /// The single topics of a name.
+    pub(crate) fn topics(self, name: &str) -> Result<Vec<Topic>, TopicError> {
+        match self {
+            Self::Service => Topic::expand(name),
+            Self::Free => Topic::free(name).map(|topic| vec![topic]),
+        }
+    }
+
+    /// The single topics of names; an error names the offender, e.g. `topics[3]`.
+    pub(crate) fn all(self, names: &[String]) -> Result<Vec<Topic>, OptionError> {
+        let mut topics = Vec::with_capacity(names.len());
+        for (i, name) in names.iter().enumerate() {
+            let single = self.topics(name);
+            topics.extend(single.map_err(|e| OptionError::new(format!("topics[{i}]"), e.to_string()))?);
+        }
+        Ok(topics)
+    }
 }
 
 /// A year: no time needs to be longer, and sums of a few cannot overflow.
@@ -270,11 +349,65 @@ fn credentials(value: &RawValue) -> Result<Credentials, OptionError> {
     serde_json::from_str(value.get()).map_err(|_| OptionError::new("credentials", "cannot be read"))
 }
 
-fn topic_names(value: Option<&RawValue>) -> Result<Vec<Topic>, OptionError> {
+/// How a client of an endpoint gets tokens, if it does.
+fn access(
+    auth: Auth,
+    region: Option<&RawValue>,
+    credentials: Option<&RawValue>,
+    fills: bool,
+) -> Result<(Region, Option<Credentials>), OptionError> {
+    let region = region.map(known_region).transpose()?.unwrap_or_default();
+    let credentials = match (auth, credentials) {
+        (Auth::None, Some(_)) => {
+            let why = "is of no use: with endpoint.auth \"none\" no token is asked for";
+            return Err(OptionError::new("credentials", why));
+        }
+        (Auth::None, None) if fills => {
+            let why = "needs a token for the REST API, and with endpoint.auth \"none\" there is none";
+            return Err(OptionError::new("backfill", why));
+        }
+        (Auth::None, None) => None,
+        (_, None) => return Err(OptionError::new("credentials", "is missing")),
+        (_, Some(value)) => Some(self::credentials(value)?),
+    };
+    let asks = matches!(credentials, Some(Credentials::Client { .. } | Credentials::RefreshToken { .. }));
+    match &region {
+        Region::Unknown if fills => {
+            Err(OptionError::new("region", "is missing: backfill needs its REST API"))
+        }
+        Region::Unknown if asks => {
+            let why = "is missing: a name, or { login }, the host that gives tokens to these credentials";
+            Err(OptionError::new("region", why))
+        }
+        Region::Login(_) if fills => Err(OptionError::new("region.api", "is missing: backfill needs it")),
+        _ => Ok((region, credentials)),
+    }
+}
+
+/// As [`endpoints`], but `api` may be missing.
+fn known_region(region: &RawValue) -> Result<Region, OptionError> {
+    match members(region.get()) {
+        Ok(members) if !members.contains_key("api") => {
+            if let Some(name) = members.keys().find(|name| *name != "login") {
+                return Err(OptionError::new(
+                    format!("region.{name}"),
+                    "is not an option without region.api",
+                ));
+            }
+            let Some(login) = members.get("login") else { return Ok(Region::Unknown) };
+            let login: String = serde_json::from_str(login.get())
+                .map_err(|_| OptionError::new("region.login", "must be a text"))?;
+            Ok(Region::Login(regions::login(&login)?))
+        }
+        _ => endpoints(region).map(Region::Whole),
+    }
+}
+
+fn topic_names(value: Option<&RawValue>, naming: Naming) -> Result<Vec<Topic>, OptionError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let names: Vec<String> = serde_json::from_str(value.get())
         .map_err(|_| OptionError::new("topics", "must be an array of texts"))?;
-    expand(&names)
+    naming.all(&names)
 }
 
 fn continuity(value: &RawValue) -> Result<Continuity, OptionError> {
@@ -536,6 +669,68 @@ mod tests {
         for (json, path) in whole {
             assert_eq!(Options::from_json(json).unwrap_err().path, path, "{json}");
         }
+    }
+
+    const ENDPOINT: &str =
+        r#""endpoint":{"url":"wss://gw.example.com/s","resume":{"parameter":"since","pointer":"/at"}}"#;
+    const OPEN: &str = r#""endpoint":{"url":"wss://gw.example.com/s","auth":"none"}"#;
+
+    #[test]
+    fn an_endpoint_needs_a_region_only_for_what_lies_there() {
+        let provider = r#""credentials":{"kind":"provider"}"#;
+        let client = r#""credentials":{"kind":"clientCredentials","clientId":"i","clientSecret":"s"}"#;
+        let login = r#""region":{"login":"https://login.example.com"}"#;
+        let good = [
+            format!("{{{OPEN}}}"),
+            format!(r#"{{{ENDPOINT},{provider},"region":null,"cursor":{{"kind":"functions"}}}}"#),
+            format!("{{{ENDPOINT},{client},{login}}}"),
+            format!(r#"{{{ENDPOINT},{client},"region":"us-east-1","backfill":{{}}}}"#),
+            format!(r#"{{{ENDPOINT},{provider},"topics":["/users/1?a&b","x y"],"continuity":"standby"}}"#),
+        ];
+        for json in good {
+            let options = Options::from_json(&json).unwrap_or_else(|error| panic!("{json}: {error}"));
+            let limits = options.rules.limits;
+            assert!(options.endpoint.is_some() && options.rules.direct.is_some());
+            assert!(limits.channels == 1 && limits.topics_per_channel > 1_000_000, "{limits:?}");
+            assert_eq!(options.rules.direct.unwrap().has_cursor, options.cursor.is_some());
+        }
+        let bad = [
+            (format!("{{{ENDPOINT}}}"), "credentials", "missing"),
+            (format!("{{{OPEN},{provider}}}"), "credentials", "no use"),
+            (format!(r#"{{{OPEN},"backfill":{{}},"region":"us-east-1"}}"#), "backfill", "token"),
+            (format!("{{{ENDPOINT},{client}}}"), "region", "{ login }"),
+            (format!(r#"{{{ENDPOINT},{client},"region":{{}}}}"#), "region", "{ login }"),
+            (format!(r#"{{{ENDPOINT},{provider},"backfill":{{}}}}"#), "region", "backfill"),
+            (format!(r#"{{{ENDPOINT},{client},{login},"backfill":{{}}}}"#), "region.api", "backfill"),
+            (
+                format!(r#"{{{ENDPOINT},{provider},"region":{{"streaming":"wss://x"}}}}"#),
+                "region.streaming",
+                "api",
+            ),
+            (
+                format!(r#"{{{ENDPOINT},{provider},"region":{{"login":"http://x.example.com"}}}}"#),
+                "region.login",
+                "loopback",
+            ),
+            (
+                format!(r#"{{{ENDPOINT},{provider},"region":{{"api":"https://x"}}}}"#),
+                "region.login",
+                "missing",
+            ),
+            (format!(r#"{{{ENDPOINT},{provider},"topics":["a",""]}}"#), "topics[1]", "empty"),
+            (
+                format!(r#"{{{ENDPOINT},{provider},"rotation":{{"beforeExpiryMs":1}}}}"#),
+                "rotation.beforeExpiryMs",
+                "no use",
+            ),
+            (format!(r#"{{{OPEN},"cursor":{{"kind":"functions"}}}}"#), "cursor", "endpoint.resume"),
+        ];
+        for (json, path, why) in bad {
+            let error = Options::from_json(&json).unwrap_err();
+            assert_eq!(error.path, path, "{json}: {error}");
+            assert!(error.message.contains(why), "{json}: {error}");
+        }
+        assert_eq!(with(r#""cursor":{"kind":"functions"}"#).unwrap_err().path, "cursor");
     }
 
     #[test]

@@ -2,31 +2,39 @@
 
 use std::collections::BTreeSet;
 
-use genesys_notifications_journal::{Damage, GapRow, Restored};
+use genesys_notifications_journal::{Damage, GapRow, Restored, Stored};
 use genesys_notifications_proto::{
-    Backfilled, Certainty, ErrorCode, ErrorReport, Frame, Gap, Past, PastEvent, Reason, Topic,
+    Backfilled, Certainty, Cursor, ErrorCode, ErrorReport, Gap, Past, PastEvent, Reason, Topic, Track,
 };
+
+use crate::options::Naming;
+use crate::reader::Reader;
 
 /// The past of a client, and the gap that damage has made, which was never told. Nothing that cannot be read is worth
 /// failing for.
-pub(crate) fn past(restored: Restored, now_wall: u64) -> (Past, Option<Gap>) {
+pub(crate) fn past(
+    restored: Restored,
+    reader: &Reader,
+    naming: Naming,
+    now_wall: u64,
+) -> (Past, Option<Gap>) {
     let mut gaps: Vec<Gap> = restored.gaps.iter().filter_map(gap).collect();
     let damage = restored.damage.as_ref();
     let lost = damage.and_then(|damage| gap_of_damage(damage, &restored, &gaps, now_wall));
     gaps.extend(lost.clone());
     let past = Past {
         sound_until: restored.sound_until.unwrap_or(now_wall),
-        covered: topics(&restored.covered),
+        covered: topics(&restored.covered, naming),
         gaps,
-        seen: restored.recent.iter().filter_map(seen).collect(),
-        cursor: None,
+        cursor: cursor(&restored, reader),
+        seen: restored.recent.iter().filter_map(|event| seen(event, reader, naming)).collect(),
     };
     (past, lost)
 }
 
-/// Names that are topics; the journal may be of another version.
-pub(crate) fn topics(names: &[String]) -> Vec<Topic> {
-    names.iter().flat_map(|name| Topic::expand(name).unwrap_or_default()).collect()
+/// Names that are topics; the journal may be of another version, or of an endpoint that is not used any more.
+pub(crate) fn topics(names: &[String], naming: Naming) -> Vec<Topic> {
+    names.iter().flat_map(|name| naming.topics(name).unwrap_or_default()).collect()
 }
 
 /// Tells what a torn or damaged file has lost.
@@ -56,11 +64,23 @@ fn gap(row: &GapRow) -> Option<Gap> {
     serde_json::to_value(row).and_then(serde_json::from_value).ok()
 }
 
-fn seen(event: &genesys_notifications_journal::Stored) -> Option<PastEvent> {
-    let Frame::Event(envelope) = Frame::read_again(&event.frame) else { return None };
+/// Where the stream stood when the last event arrived.
+fn cursor(restored: &Restored, reader: &Reader) -> Option<Cursor> {
+    let (reader, mut track) = (reader.marking(), Track::new(None));
+    for event in &restored.recent {
+        if let Some(mark) = reader.again(&event.frame).mark {
+            track.arrived(event.sequence, mark.position.as_deref(), mark.identity, event.received_at);
+        }
+    }
+    track.acked(restored.last_sequence);
+    track.cursor()
+}
+
+fn seen(event: &Stored, reader: &Reader, naming: Naming) -> Option<PastEvent> {
+    let parts = reader.again(&event.frame);
     Some(PastEvent {
-        topic: Topic::expand(&event.topic).ok()?.pop()?,
-        body: envelope.body.to_owned(),
+        topic: naming.topics(&event.topic).ok()?.pop()?,
+        body: parts.body.to_owned(),
         received_at: event.received_at,
     })
 }

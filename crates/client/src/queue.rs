@@ -5,11 +5,12 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use genesys_notifications_journal::Stored;
-use genesys_notifications_proto::{Frame, Shapes, TopicId};
+use genesys_notifications_proto::{Shapes, TopicId};
 
 use crate::batch::{Batch, Flags, ROW_WIDTH, Row};
 use crate::chunk::Chunk;
 use crate::options::{OnFull, QueueOptions};
+use crate::reader::Parts;
 
 /// What an event costs beside its text: its row and the line feed behind it.
 const ROW_BYTES: usize = ROW_WIDTH * size_of::<i32>() + 1;
@@ -21,11 +22,18 @@ const SPARE_CHUNKS: usize = 4;
 const VERSIONS: usize = 64;
 const VERSION_BYTES: usize = 32;
 
+/// The same for names of topics that come from outside; what has no room is called [`ANY_NAME`].
+const FREE_NAMES: usize = 100_000;
+const FREE_NAME_BYTES: usize = 1_000;
+const ANY_NAME: &str = "*";
+
 /// An event on its way into the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived<'a> {
     /// Unless it comes from the journal: that knows names only, also those of topics long forgotten.
     pub(crate) topic: Option<TopicId>,
+    /// The name is not the topic's own: the rules know many names as one topic.
+    pub(crate) is_foreign: bool,
     pub(crate) topic_name: &'a str,
     /// Index of the channel's name, see [`EventQueue::intern`].
     pub(crate) channel: u32,
@@ -42,26 +50,21 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl<'a> Arrived<'a> {
-    /// An event of the journal; nothing if it is none, which no version ever wrote.
-    pub(crate) fn stored(
-        event: &'a Stored,
-        frame: &'a Frame<'a>,
-        channel: u32,
-        flags: Flags,
-    ) -> Option<Self> {
-        let Frame::Event(envelope) = frame else { return None };
-        Some(Self {
+    /// An event of the journal.
+    pub(crate) fn stored(event: &'a Stored, parts: &'a Parts<'a>, channel: u32, flags: Flags) -> Self {
+        Self {
             topic: None,
+            is_foreign: false,
             topic_name: &event.topic,
             channel,
-            version: envelope.version.as_deref(),
+            version: parts.version.as_deref(),
             text: &event.frame,
-            body: envelope.body,
-            metadata: envelope.metadata,
+            body: parts.body,
+            metadata: parts.metadata,
             received_at: event.received_at,
             sequence: Some(event.sequence),
             flags,
-        })
+        }
     }
 }
 
@@ -113,6 +116,8 @@ struct Names {
     /// The other way round.
     ids: HashMap<usize, TopicId>,
     named: HashMap<String, u32>,
+    /// A name was not taken.
+    is_full: bool,
     versions: HashMap<String, u32>,
 }
 
@@ -192,6 +197,11 @@ impl EventQueue {
         self.names.named(name)
     }
 
+    /// Whether names of topics had no room: their events have another.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.names.is_full
+    }
+
     /// Sequence of the event queued last.
     pub(crate) fn last_sequence(&self) -> u64 {
         self.sequence
@@ -250,8 +260,8 @@ impl EventQueue {
     fn append(&mut self, event: &Arrived<'_>) {
         self.sequence = event.sequence.unwrap_or(self.sequence + 1);
         let topic = match event.topic {
-            Some(id) => self.names.topic(id, event.topic_name),
-            None => self.names.named(event.topic_name),
+            Some(id) if !event.is_foreign => self.names.topic(id, event.topic_name),
+            id => self.names.free(event.topic_name, id),
         };
         let version = event.version.and_then(|version| self.names.version(version));
         if self.chunks.back().is_none_or(|chunk| !chunk.takes(event.text.len())) {
@@ -327,7 +337,19 @@ impl Names {
         index
     }
 
-    /// The topic of a name that [`Names::topic`] gave an index.
+    /// The index of a name that anybody may have made up, and of what topic it is to the rules.
+    fn free(&mut self, name: &str, id: Option<TopicId>) -> u32 {
+        let is_known = self.named.contains_key(name);
+        let has_room = self.named.len() < FREE_NAMES && name.len() <= FREE_NAME_BYTES;
+        self.is_full |= !is_known && !has_room;
+        let index = self.named(if is_known || has_room { name } else { ANY_NAME });
+        if let Some(id) = id {
+            self.ids.insert(index as usize, id);
+        }
+        index
+    }
+
+    /// The topic of a name that [`Names::topic`] or [`Names::free`] gave an index.
     fn id(&self, index: usize) -> Option<TopicId> {
         self.ids.get(&index).copied()
     }

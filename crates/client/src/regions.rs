@@ -71,7 +71,7 @@ impl Endpoints {
     /// Without `streaming` it is derived from an api host `api.X` as `X`, and from loopback as loopback; any other api
     /// host needs it.
     pub(crate) fn of_hosts(hosts: &Hosts) -> Result<Self, OptionError> {
-        let login = base_url(&hosts.login, "region.login", "https", "http")?;
+        let login = login(&hosts.login)?;
         let api = base_url(&hosts.api, "region.api", "https", "http")?;
         let streaming = match &hosts.streaming {
             Some(text) => Streaming::Exact(base_url(text, "region.streaming", "wss", "ws")?),
@@ -103,6 +103,11 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// The base URL of the host that gives tokens.
+pub(crate) fn login(text: &str) -> Result<Url, OptionError> {
+    base_url(text, "region.login", "https", "http")
 }
 
 fn base_url(text: &str, path: &str, secure: &str, plain: &str) -> Result<Url, OptionError> {

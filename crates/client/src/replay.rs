@@ -5,13 +5,13 @@ use std::path::Path;
 use genesys_notifications_journal::{
     Bound, Cursor, OpenError, Origin, Range, ReadError, Reader, Report, Stored,
 };
-use genesys_notifications_proto::Frame;
 use thiserror::Error;
 
 use crate::batch::{Batch, Flags};
 use crate::delivery::{BACKFILL_CHANNEL, earlier_channel};
 use crate::options::{OnFull, QueueOptions};
 use crate::queue::{Arrived, EventQueue};
+use crate::reader::Reader as FrameReader;
 
 /// Why a journal cannot be read.
 #[derive(Debug, Error)]
@@ -101,10 +101,8 @@ impl Replay {
             Origin::Live => self.queue.intern_once(&earlier_channel(event.channel)),
             Origin::Backfill => self.queue.intern_once(BACKFILL_CHANNEL),
         };
-        if let Some(arrived) =
-            Arrived::stored(event, &Frame::read_again(&event.frame), channel, Flags::REPLAY)
-        {
-            self.queue.push(&arrived);
-        }
+        // The options of an endpoint are not at hand.
+        let parts = FrameReader::default().again(&event.frame);
+        self.queue.push(&Arrived::stored(event, &parts, channel, Flags::REPLAY));
     }
 }

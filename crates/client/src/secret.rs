@@ -22,6 +22,10 @@ const REMEMBERED: usize = 1_024;
 /// Shorter secrets cannot be told from ordinary text.
 const SHORTEST: usize = 4;
 
+/// Only letters of so many, and letters and others of so many, are taken for a secret where nobody says what is one.
+const LONGEST_WORD: usize = 16;
+const LONGEST_NUMBER: usize = 8;
+
 /// A text that prints as `[redacted]` and is wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
@@ -112,6 +116,23 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Parts of a text of the caller's that could be secrets: it is not said which are. Words of the language are none.
+pub(crate) fn possible_secrets(text: &str) -> Vec<Secret> {
+    let ends = |c: char| c.is_whitespace() || "\"'{}[](),:;=&?#/\\".contains(c);
+    let is_possible = |part: &&str| {
+        part.len() >= LONGEST_WORD
+            || (part.len() >= LONGEST_NUMBER && !part.bytes().all(|b| b.is_ascii_alphabetic()))
+    };
+    let parts = text.split(ends).filter(is_possible);
+    let decoded = |part: &str| percent_decoded(part).filter(|decoded| decoded != part);
+    parts.flat_map(|part| decoded(part).into_iter().chain([part.to_owned()])).map(Secret::from).collect()
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let pair = format!("={}", text.replace('+', "%2B"));
+    form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
+}
+
 fn is_odd(c: char) -> bool {
     // Beside controls: marks that turn the direction of text, and line separators.
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -194,6 +215,24 @@ mod tests {
                 assert!(!clean.to_lowercase().contains(&part.to_lowercase()), "{text} -> {clean}");
             }
         }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_a_template_is_found_and_words_are_left() {
+        let found = |text| {
+            let mut found: Vec<String> =
+                possible_secrets(text).iter().map(|secret| secret.expose().to_owned()).collect();
+            found.sort();
+            found
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(found("/api/v2/notifications?format=json&token={token}"), none);
+        assert_eq!(found(r#"{"message":"subscribe","topic":"{topic}","n":1234567}"#), none);
+        assert_eq!(
+            found("/hooks/k3y-0f-mine/s?key=a%2Fb%2B12345"),
+            ["a%2Fb%2B12345", "a/b+12345", "k3y-0f-mine"]
+        );
+        assert_eq!(found(r#"{"key":"correcthorsebattery"}"#), ["correcthorsebattery"]);
     }
 
     #[test]

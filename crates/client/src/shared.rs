@@ -23,6 +23,8 @@ use crate::delivery::Delivery;
 use crate::effects::Services;
 use crate::filter::Filter;
 use crate::held::Held;
+use crate::keeper;
+use crate::options::Naming;
 use crate::outlet::{Kept, ToDelivery};
 use crate::runtime::SharedRuntime;
 use crate::secret::Secret;
@@ -53,11 +55,16 @@ pub(crate) struct Core {
     news: Option<AbortHandle>,
     /// Backfill and its calls.
     spare: Vec<AbortHandle>,
+    /// Saves the cursor; at the end it is waited for.
+    saving: Option<JoinHandle<()>>,
     operations: HashMap<Ticket, Started>,
     pub(crate) token_requests: HashMap<u64, oneshot::Sender<Result<ProvidedToken, String>>>,
+    pub(crate) cursor_requests: HashMap<u64, oneshot::Sender<Result<Option<String>, String>>>,
     /// The last two: a link may still speak for the one before.
     tokens: VecDeque<(Generation, Secret)>,
     links: HashMap<LinkId, KnownChannel>,
+    /// What connections to the endpoint are called.
+    endpoint_name: Option<u32>,
     sockets: BTreeMap<SocketId, Handle>,
     held: BTreeMap<SocketId, (u32, Held)>,
     chronicle: Option<Chronicle>,
@@ -108,6 +115,7 @@ impl Shared {
         services: Services,
         journal: Option<(Journal, Chronicle)>,
     ) -> Self {
+        let delivery = delivery.with_reading(services.reader.clone(), services.keeper.clone());
         let (delivery, timer) = (Arc::new(delivery), Arc::new(Timer::default()));
         let (kept, chronicle) = match journal {
             None => (None, None),
@@ -123,10 +131,13 @@ impl Shared {
             timer: None,
             news: None,
             spare: Vec::new(),
+            saving: None,
             operations: HashMap::new(),
             token_requests: HashMap::new(),
+            cursor_requests: HashMap::new(),
             tokens: VecDeque::new(),
             links: HashMap::new(),
+            endpoint_name: None,
             sockets: BTreeMap::new(),
             held: BTreeMap::new(),
             chronicle,
@@ -168,6 +179,11 @@ impl Shared {
         look(&self.core().machine, self.clock.now())
     }
 
+    /// What its topics may be called.
+    pub(crate) fn naming(&self) -> Naming {
+        Naming::of(self.services.endpoint.is_some())
+    }
+
     /// Events that `delivery.topics` kept back.
     pub(crate) fn filtered(&self) -> u64 {
         self.core().filter.as_ref().map_or(0, Filter::filtered)
@@ -181,6 +197,9 @@ impl Shared {
             core.timer = Some(runtime.handle().spawn(timer::run(self.clone())).abort_handle());
             if let Some(kept) = &self.kept {
                 core.news = Some(runtime.handle().spawn(hear(self.clone(), kept.clone())).abort_handle());
+            }
+            if let Some(keeper) = &self.services.keeper {
+                core.saving = Some(runtime.handle().spawn(keeper::run(self.clone(), keeper.clone())));
             }
             if self.services.backfill.is_some() {
                 core.spare.push(runtime.handle().spawn(backfill::run(self.clone())).abort_handle());
@@ -199,7 +218,8 @@ impl Shared {
             turn.mark_for_good();
             turn.close_journal(|| ());
             core.abort_all();
-            for task in core.lingering.drain(..) {
+            let saving = core.saving.take();
+            for task in core.lingering.drain(..).chain(saving) {
                 task.abort();
             }
             (core.runtime.take(), core.closing.take())
@@ -268,6 +288,7 @@ impl Core {
             task.abort();
         }
         self.token_requests.clear();
+        self.cursor_requests.clear();
         self.tokens.clear();
         self.links.clear();
         self.held.clear();

@@ -1,6 +1,7 @@
-//! One open socket: a task that reads frames, sends pings and closes, and ends in exactly one way.
+//! One open socket: a task that reads frames, sends what it is told to and closes, and ends in exactly one way.
 
 pub(crate) mod dial;
+mod outbox;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -8,27 +9,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _};
 use genesys_notifications_proto::{Ending, Failure, Frame, Input, NetworkKind, SocketId, Unreadable};
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 pub(crate) use dial::WebSocket;
+pub(crate) use outbox::{Saying, Script};
 
 use crate::secret::Secrets;
 use crate::shared::{Shared, Turn, panic_text};
 
+use outbox::Outbox;
+
 /// How long a close handshake may take; then the socket is dropped.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How long a ping may wait for the peer to take bytes.
-const SENDING: Duration = Duration::from_secs(5);
 
 /// What one turn reads at most, so that the core's lock and the runtime's thread are there for others again.
 const TURN_FRAMES: usize = 256;
@@ -37,9 +38,6 @@ const TURN_BYTES: usize = 256 << 10;
 /// What one turn reads between two looks at the clocks.
 const LOOK_FRAMES: usize = 16;
 const LOOK_BYTES: usize = 32 << 10;
-
-/// The service's application ping.
-const PING: &str = r#"{"message":"ping"}"#;
 
 /// What the client can do to a socket.
 pub(crate) struct Handle {
@@ -50,19 +48,15 @@ pub(crate) struct Handle {
 }
 
 enum Command {
-    Ping,
-    Probe,
+    Say(Saying),
     Close(u16),
 }
 
 impl Handle {
-    pub(crate) fn ping(&self) {
+    /// Sends it, after what it was told before.
+    pub(crate) fn say(&self, saying: Saying) {
         // A task that ended has said so itself.
-        let _ = self.commands.send(Command::Ping);
-    }
-
-    pub(crate) fn probe(&self) {
-        let _ = self.commands.send(Command::Probe);
+        let _ = self.commands.send(Command::Say(saying));
     }
 
     /// Says goodbye within [`GOODBYE`]; the task ends by itself.
@@ -77,27 +71,24 @@ impl Handle {
     }
 }
 
-/// Starts the task of an open socket.
+/// Starts the task of an open socket. A direct endpoint's has a script.
 pub(crate) fn spawn(
     runtime: &runtime::Handle,
     shared: &Arc<Shared>,
     id: SocketId,
     stream: Box<WebSocket>,
     channel: u32,
+    script: Option<Script>,
 ) -> Handle {
     let (commands, receiver) = unbounded_channel();
-    let task = runtime.spawn(supervise(shared.clone(), id, stream, receiver));
-    Handle { commands, task, channel }
+    let outbox = Outbox::new(script);
+    let socket = Socket { shared: shared.clone(), id, stream, commands: receiver, outbox };
+    Handle { commands, task: runtime.spawn(supervise(socket)), channel }
 }
 
 /// Runs the socket and reports its end, even if that was a panic.
-async fn supervise(
-    shared: Arc<Shared>,
-    id: SocketId,
-    stream: Box<WebSocket>,
-    commands: UnboundedReceiver<Command>,
-) {
-    let mut socket = Socket { shared: shared.clone(), id, stream, commands };
+async fn supervise(mut socket: Socket) {
+    let (shared, id) = (socket.shared.clone(), socket.id);
     let ending = match AssertUnwindSafe(socket.run()).catch_unwind().await {
         Ok(ending) => ending,
         Err(panic) => {
@@ -119,38 +110,38 @@ struct Socket {
     id: SocketId,
     stream: Box<WebSocket>,
     commands: UnboundedReceiver<Command>,
+    outbox: Outbox,
 }
 
 impl Socket {
     /// Returns how the peer or the transport ended it; nothing if we did.
     async fn run(&mut self) -> Option<Ending> {
+        let Self { shared, id, stream, commands, outbox } = self;
         let mut paused = false;
         loop {
-            if self.shared.is_full() != paused {
+            if shared.is_full() != paused {
                 paused = !paused;
-                self.shared.turn(|turn| turn.input(Input::Paused(self.id, paused)));
+                shared.turn(|turn| turn.input(Input::Paused(*id, paused)));
             }
+            let deadline = outbox.deadline();
             tokio::select! {
                 biased;
-                command = self.commands.recv() => match command {
-                    Some(Command::Ping) => {
-                        if let Err(ending) = self.send(Message::text(PING)).await {
-                            return Some(ending);
-                        }
-                    }
-                    Some(Command::Probe) => {
-                        if let Err(ending) = self.send(Message::Ping(Vec::new().into())).await {
-                            return Some(ending);
-                        }
-                    }
+                command = commands.recv() => match command {
+                    Some(Command::Say(saying)) => outbox.push(saying),
                     Some(Command::Close(code)) => {
-                        self.close(code).await;
+                        close(stream, code).await;
                         return None;
                     }
                     None => return None,
                 },
-                () = self.shared.room(), if paused => {}
-                ending = poll_fn(|cx| read(&self.shared, self.id, &mut self.stream, cx)), if !paused => {
+                () = reached(deadline), if deadline.is_some() => {
+                    return Some(Ending::Broken(Failure::Network {
+                        kind: NetworkKind::TimedOut,
+                        detail: "the peer takes no bytes".into(),
+                    }));
+                }
+                () = shared.room(), if paused => {}
+                ending = poll_fn(|cx| exchange(shared, *id, stream, outbox, paused, cx)) => {
                     if let Some(ending) = ending {
                         return Some(ending);
                     }
@@ -158,26 +149,45 @@ impl Socket {
             }
         }
     }
+}
 
-    async fn send(&mut self, message: Message) -> Result<(), Ending> {
-        match timeout(SENDING, self.stream.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(broken(&error, &self.shared.services.secrets)),
-            Err(_) => Err(Ending::Broken(Failure::Network {
-                kind: NetworkKind::TimedOut,
-                detail: "the peer takes no bytes".into(),
-            })),
+/// Sends and reads what can be sent and read now: a peer that sends before it reads must not wait for us, nor we for it. Ready
+/// when something changed, with how the socket ended if it did.
+fn exchange(
+    shared: &Arc<Shared>,
+    id: SocketId,
+    stream: &mut WebSocket,
+    outbox: &mut Outbox,
+    paused: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Ending>> {
+    let deadline = outbox.deadline();
+    let sent = outbox.poll(stream, cx);
+    let has_moved = outbox.deadline() != deadline;
+    let read = if paused { Poll::Pending } else { read(shared, id, stream, cx) };
+    match (sent, read) {
+        // What the peer said before it hung up tells more.
+        (Poll::Ready(Err(error)), Poll::Pending) => {
+            Poll::Ready(Some(broken(&error, &shared.services.secrets)))
         }
+        (_, Poll::Pending) if has_moved => Poll::Ready(None),
+        (_, read) => read,
     }
+}
 
-    async fn close(&mut self, code: u16) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
-        let goodbye = async {
-            if WebSocket::close(&mut self.stream, Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = self.stream.next().await {}
-            }
-        };
-        let _ = timeout(GOODBYE, goodbye).await;
+async fn close(stream: &mut WebSocket, code: u16) {
+    let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+    let goodbye = async {
+        if stream.close(Some(frame)).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+}
+
+async fn reached(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        sleep_until(deadline).await;
     }
 }
 
@@ -239,9 +249,7 @@ fn length(message: &Option<Result<Message, Error>>) -> usize {
 /// Says how the socket ended, if that is what came.
 fn handle(turn: &mut Turn<'_>, id: SocketId, message: Option<Result<Message, Error>>) -> Option<Ending> {
     match message {
-        Some(Ok(Message::Text(text))) => {
-            turn.frame(id, &Frame::read_within(text.as_str(), turn.max_depth()), text.as_str())
-        }
+        Some(Ok(Message::Text(text))) => turn.text(id, text.as_str()),
         Some(Ok(Message::Binary(_))) => turn.frame(id, &Frame::Unreadable(Unreadable::NotJson), ""),
         // tungstenite answers a ping when it reads on. Either way the peer is alive.
         Some(Ok(Message::Ping(_))) => turn.frame(id, &Frame::Heartbeat, ""),

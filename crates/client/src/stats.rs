@@ -4,6 +4,7 @@ use genesys_notifications_journal as journal;
 use genesys_notifications_proto::MachineStats;
 use serde::Serialize;
 
+use crate::keeper::CursorStats;
 use crate::queue::Counts;
 
 /// A snapshot; a plain object in JavaScript.
@@ -27,6 +28,8 @@ pub struct Stats {
     pub queue: QueueStats,
     /// The journal now, if there is one.
     pub journal: Option<journal::Stats>,
+    /// The cursor now, if there is one.
+    pub cursor: Option<CursorStats>,
 }
 
 /// The delivery queue now.
@@ -48,6 +51,7 @@ impl Stats {
         filtered: u64,
         paused: bool,
         journal: Option<journal::Stats>,
+        cursor: Option<CursorStats>,
     ) -> Self {
         Self {
             machine,
@@ -58,6 +62,7 @@ impl Stats {
             conflated: counts.conflated,
             queue: QueueStats { events: counts.events, bytes: counts.bytes, paused },
             journal,
+            cursor,
         }
     }
 }

@@ -39,6 +39,7 @@ struct Slot {
 struct Waiting {
     slot: usize,
     topic: Option<TopicId>,
+    is_foreign: bool,
     channel: u32,
     version: Option<String>,
     text: String,
@@ -161,7 +162,8 @@ impl Treatments {
 
     fn find(&mut self, event: &Arrived<'_>) -> Option<usize> {
         let by_name = |named: &HashMap<Arc<str>, usize>| named.get(event.topic_name).copied();
-        let Some(TopicId(id)) = event.topic else { return by_name(&self.by_name) };
+        let own = event.topic.filter(|_| !event.is_foreign);
+        let Some(TopicId(id)) = own else { return by_name(&self.by_name) };
         let id = id as usize;
         if let Some(Some(slot)) = self.by_id.get(id) {
             return *slot;
@@ -208,6 +210,7 @@ impl Waiting {
         *place = Some(Self {
             slot,
             topic: event.topic,
+            is_foreign: event.is_foreign,
             channel: event.channel,
             version: event.version.map(str::to_owned),
             text,
@@ -221,6 +224,7 @@ impl Waiting {
     fn event<'a>(&'a self, topic_name: &'a str) -> Arrived<'a> {
         Arrived {
             topic: self.topic,
+            is_foreign: self.is_foreign,
             topic_name,
             channel: self.channel,
             version: self.version.as_deref(),
@@ -280,6 +284,7 @@ mod tests {
             let Frame::Event(envelope) = Frame::read(&frame) else { panic!("{frame}") };
             let event = Arrived {
                 topic: None,
+                is_foreign: false,
                 topic_name: &envelope.topic,
                 channel: 3,
                 version: envelope.version.as_deref(),

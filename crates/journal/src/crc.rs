@@ -33,6 +33,11 @@ pub(crate) fn of_event(topic: &str, frame: &str) -> u32 {
     !extend(extend(!0, topic.as_bytes()), frame.as_bytes())
 }
 
+/// The checksum of a text.
+pub fn checksum(text: &str) -> u32 {
+    of_event("", text)
+}
+
 fn extend(mut crc: u32, bytes: &[u8]) -> u32 {
     let mut eights = bytes.chunks_exact(8);
     for eight in &mut eights {

@@ -29,6 +29,7 @@ mod state;
 mod stats;
 mod writer;
 
+pub use crc::checksum;
 pub use error::{OpenError, ReadError};
 pub use journal::Journal;
 pub use options::{DEFAULT_AGE_MS, DEFAULT_BYTES, MIN_BYTES, OnFull, Options, Sync};

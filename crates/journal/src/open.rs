@@ -239,24 +239,27 @@ fn restored(
     })
 }
 
-/// Backwards from the end until an event is too old, or there are too many.
+/// Backwards from the end until an event is too old, or there are too many. The last one is never too old: it says where the
+/// stream stood.
 fn recent(connection: &Connection, state: &State, topics: &Topics) -> rusqlite::Result<Vec<Stored>> {
     let mut statement =
         connection.prepare(&format!("SELECT {EVENT_COLUMNS} FROM event ORDER BY sequence DESC LIMIT ?1"))?;
     let mut found = statement.query(params![signed(RECENT_EVENTS as u64)])?;
-    let mut since = state.sound_until.map(|until| until.saturating_sub(RECENT_MS));
+    let mut since = None;
     let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(row) = found.next()? {
         let Found::Sound(mut event) = rows::event(row, &|number| topics.name(number))? else { continue };
-        let since = *since.get_or_insert(event.received_at.saturating_sub(RECENT_MS));
+        if event.origin != crate::Origin::Live {
+            continue;
+        }
+        let newest = state.sound_until.map_or(event.received_at, |until| until.min(event.received_at));
+        let since = *since.get_or_insert(newest.saturating_sub(RECENT_MS));
         bytes += event.frame.len();
         if event.received_at < since || bytes > RECENT_BYTES {
             break;
         }
-        if event.origin == crate::Origin::Live {
-            event.redelivered = event.sequence > state.acknowledged;
-            events.push(event);
-        }
+        event.redelivered = event.sequence > state.acknowledged;
+        events.push(event);
     }
     events.reverse();
     Ok(events)

@@ -120,7 +120,8 @@ pub struct Restored {
     pub covered: Vec<String>,
     /// The last 1,000 closed gaps and every open one, oldest first.
     pub gaps: Vec<GapRow>,
-    /// Live events received from 60 s before `sound_until` on, in order; at most 100,000 and 64 MiB, the newest.
+    /// Live events received from 60 s before `sound_until` on, or before the last of them if that is older, in order; at most
+    /// 100,000 and 64 MiB, the newest.
     pub recent: Vec<Stored>,
     /// How many events will be delivered again.
     pub unacknowledged: u64,

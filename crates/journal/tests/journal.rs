@@ -146,6 +146,21 @@ fn notes_are_restored() {
 }
 
 #[test]
+fn however_long_nothing_came_the_last_event_is_restored_and_what_came_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(directory.path());
+    let (journal, _) = open(&options);
+    journal.start(Collector::new()).unwrap();
+    for number in [1, 70_000, 90_000] {
+        append(&journal, number);
+    }
+    journal.note(Note::SoundUntil(NOW + 10_000_000));
+    journal.close();
+    let (_journal, restored) = open(&options);
+    assert_eq!(restored.recent.iter().map(|event| event.sequence).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
 fn the_last_thousand_closed_gaps_and_every_open_one_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(directory.path());

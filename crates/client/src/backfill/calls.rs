@@ -129,7 +129,10 @@ async fn once(shared: &Arc<Shared>, call: &Call) -> Result<(u16, String), Failur
         return Err(Failure::Network { kind: NetworkKind::Other, detail: "there is no token now".into() });
     };
     let services = &shared.services;
-    let called = services.rest.call(&token, call, || shared.clock.now().wall, &services.secrets).await;
+    let Some(rest) = &services.rest else {
+        return Err(Failure::Protocol("it is not known where the API is".into()));
+    };
+    let called = rest.call(&token, call, || shared.clock.now().wall, &services.secrets).await;
     if let Some(limit) = called.rate_limit {
         shared.tell_rate_limit(limit);
     }

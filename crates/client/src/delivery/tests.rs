@@ -32,6 +32,7 @@ impl World {
     fn event(&self, now: u64) {
         let event = Arrived {
             topic: Some(TopicId(0)),
+            is_foreign: false,
             topic_name: "v2.a.b",
             channel: 0,
             version: None,
@@ -42,7 +43,7 @@ impl World {
             sequence: None,
             flags: crate::batch::Flags::LIVE,
         };
-        self.delivery.push(&event, now);
+        self.delivery.push(&event, None, now);
         self.delivery.ring_if_due();
     }
 

@@ -19,6 +19,7 @@ fn push(queue: &mut EventQueue, text: &str, n: u64) {
     let Frame::Event(envelope) = Frame::read(text) else { panic!("{text}") };
     queue.push(&Arrived {
         topic: Some(TopicId((n % 3) as u32)),
+        is_foreign: false,
         topic_name: &envelope.topic,
         channel: 0,
         version: envelope.version.as_deref(),

@@ -59,6 +59,7 @@ impl Turn<'_> {
         }
         let event = Arrived {
             topic: None,
+            is_foreign: false,
             topic_name: topic,
             channel: self.shared.delivery.intern_once(BACKFILL_CHANNEL),
             version: envelope.version.as_deref(),
@@ -69,7 +70,7 @@ impl Turn<'_> {
             sequence: None,
             flags: Flags::BACKFILL,
         };
-        self.shared.delivery.push(&event, now);
+        self.shared.delivery.push(&event, None, now);
     }
 
     /// A gap was filled as far as that goes; told after the events that filled it.
@@ -97,7 +98,8 @@ impl Turn<'_> {
         if let Some((journal, chronicle)) = self.journal() {
             chronicle.forget(journal, &restored);
         }
-        let (past, lost) = past::past(restored, self.now.wall);
+        let reader = &self.shared.services.reader;
+        let (past, lost) = past::past(restored, reader, self.shared.naming(), self.now.wall);
         if let Some(gap) = lost {
             self.tell(Notice::Gap(gap));
         }
@@ -114,7 +116,11 @@ impl Turn<'_> {
             match news {
                 News::Room => self.shared.delivery.make_room(),
                 News::Evicted { topics, from, to } => {
-                    self.input(Input::Evicted { topics: past::topics(&topics), from, to });
+                    self.input(Input::Evicted {
+                        topics: past::topics(&topics, self.shared.naming()),
+                        from,
+                        to,
+                    });
                 }
                 News::Full => {
                     let message = "the journal is full of events that nobody acknowledged";

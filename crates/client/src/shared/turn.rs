@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use genesys_notifications_journal::{Origin, Record};
 use genesys_notifications_proto::{
-    Context, Disposition, Ending, ErrorCode, ErrorReport, Frame, Generation, Input, LinkId, Machine, Notice,
-    Now, Operation, Output, SocketId, Ticket, TopicChange, TopicId,
+    Context, Disposition, Ending, ErrorCode, ErrorReport, Frame, Generation, HttpFailure, Input, LinkId,
+    Machine, Notice, Now, Operation, Output, SocketId, Ticket, TopicChange, TopicId,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -15,11 +15,14 @@ use tokio::time::timeout;
 use crate::batch::Flags;
 use crate::closing;
 use crate::control::Control;
+use crate::delivery::ENDPOINT_CHANNEL;
 use crate::effects::{self, Services};
+use crate::endpoint::Filling;
 use crate::held::{Held, HeldEvent};
 use crate::queue::Arrived;
+use crate::reader::Parts;
 use crate::secret::{Secret, Secrets};
-use crate::socket;
+use crate::socket::{self, Saying, Script};
 use crate::topic_options::TopicOptions;
 
 use super::{Core, KnownChannel, Shared, Started, panic_text};
@@ -66,16 +69,34 @@ impl Turn<'_> {
         self.core.sockets.contains_key(&socket)
     }
 
-    /// How deep a frame may be nested.
-    pub(crate) fn max_depth(&self) -> usize {
-        self.shared.services.max_depth
+    /// Whether events are on disk before they are handed over.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.shared.kept.is_some()
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.shared.services.secrets
     }
 
-    /// A frame arrived on a socket; `text` is the whole frame.
+    /// A text frame arrived on a socket. It may hold several events.
+    pub(crate) fn text(&mut self, socket: SocketId, text: &str) {
+        let Services { reader, max_depth, secrets, .. } = &self.shared.services;
+        reader.read(text, *max_depth, |frame, part| match frame {
+            Frame::Refused(refusal) => {
+                let scrubbed = |text: &Option<String>| text.as_deref().map(|text| secrets.scrub(text));
+                let refusal = HttpFailure {
+                    code: scrubbed(&refusal.code),
+                    message: scrubbed(&refusal.message),
+                    correlation_id: scrubbed(&refusal.correlation_id),
+                    ..*refusal
+                };
+                self.frame(socket, &Frame::Refused(refusal), part);
+            }
+            frame => self.frame(socket, frame, part),
+        });
+    }
+
+    /// A frame arrived on a socket; `text` is the whole frame, or the part of it that is this one.
     pub(crate) fn frame(&mut self, socket: SocketId, frame: &Frame<'_>, text: &str) {
         let Some(channel) = self.core.sockets.get(&socket).map(|handle| handle.channel) else { return };
         if !matches!(frame, Frame::Event(_)) {
@@ -88,7 +109,9 @@ impl Turn<'_> {
             Disposition::Deliver(topic) => {
                 // First what the frame brought about: held events of before, the end of a gap.
                 self.settle();
-                self.deliver(topic, channel, frame, text, self.now.wall);
+                let Frame::Event(envelope) = frame else { return };
+                let parts = self.shared.services.reader.of(envelope);
+                self.deliver(topic, channel, &parts, text, self.now.wall);
             }
             Disposition::Hold(topic) => {
                 let event = HeldEvent { topic, text: text.into(), received_at: self.now.wall };
@@ -136,6 +159,7 @@ impl Turn<'_> {
         }
         let started = self.core.operations.remove(&ticket);
         self.core.token_requests.remove(&ticket.0);
+        self.core.cursor_requests.remove(&ticket.0);
         let outcome = effects::keep(finished.product, started.map(|started| started.effect), self);
         if let Some(outcome) = outcome {
             self.input(Input::Done(ticket, outcome));
@@ -156,10 +180,52 @@ impl Turn<'_> {
     }
 
     pub(crate) fn keep_socket(&mut self, link: LinkId, id: SocketId, stream: Box<socket::WebSocket>) {
-        let Some(runtime) = self.core.runtime.clone() else { return };
         let known = self.core.links.get(&link).map(|known| known.name);
         let channel = known.unwrap_or_else(|| self.name_channel(""));
-        self.core.sockets.insert(id, socket::spawn(runtime.handle(), self.shared, id, stream, channel));
+        self.spawn_socket(id, stream, channel, None);
+    }
+
+    /// Of a direct endpoint, whose connections have one name.
+    pub(crate) fn keep_direct_socket(
+        &mut self,
+        id: SocketId,
+        stream: Box<socket::WebSocket>,
+        script: Option<Script>,
+    ) {
+        let channel = match self.core.endpoint_name {
+            Some(name) => name,
+            None => self.name_channel(ENDPOINT_CHANNEL),
+        };
+        self.core.endpoint_name = Some(channel);
+        self.spawn_socket(id, stream, channel, script);
+    }
+
+    fn spawn_socket(
+        &mut self,
+        id: SocketId,
+        stream: Box<socket::WebSocket>,
+        channel: u32,
+        script: Option<Script>,
+    ) {
+        let Some(runtime) = self.core.runtime.clone() else { return };
+        let handle = socket::spawn(runtime.handle(), self.shared, id, stream, channel, script);
+        self.core.sockets.insert(id, handle);
+    }
+
+    /// What a connection to the endpoint says; nothing if its token is no longer known.
+    pub(crate) fn script(&self, generation: Option<Generation>, position: Option<&str>) -> Option<Script> {
+        let endpoint = self.shared.services.endpoint.clone()?;
+        let token = match generation {
+            Some(generation) => Some(self.token(generation)?),
+            None => None,
+        };
+        Some(Script { endpoint, filling: Filling { token, position: position.map(str::to_owned) } })
+    }
+
+    fn say(&self, socket: SocketId, saying: Saying) {
+        if let Some(handle) = self.core.sockets.get(&socket) {
+            handle.say(saying);
+        }
     }
 
     pub(crate) fn token(&self, generation: Generation) -> Option<Secret> {
@@ -223,15 +289,16 @@ impl Turn<'_> {
             match output {
                 Output::Start(operation) => self.start(operation),
                 Output::Cancel(ticket) => self.cancel(ticket),
-                Output::Probe(socket) => {
-                    if let Some(handle) = self.core.sockets.get(&socket) {
-                        handle.probe();
+                Output::Probe(socket) => self.say(socket, Saying::Probe),
+                Output::Ping(socket) => self.say(socket, Saying::Ping),
+                Output::Authenticate(socket, generation) => {
+                    // Without it the endpoint is not ready in time, as if it had not answered.
+                    if let Some(token) = self.token(generation) {
+                        self.say(socket, Saying::First(token));
                     }
                 }
-                Output::Ping(socket) => {
-                    if let Some(handle) = self.core.sockets.get(&socket) {
-                        handle.ping();
-                    }
+                Output::Ask(socket, topic) => {
+                    self.say(socket, Saying::Ask(self.core.machine.topic(topic).clone()));
                 }
                 Output::CloseSocket(socket, code) => {
                     if let Some(handle) = self.core.sockets.remove(&socket) {
@@ -246,7 +313,6 @@ impl Turn<'_> {
                     }
                     self.release(socket);
                 }
-                Output::Authenticate(..) | Output::Ask(..) => {}
                 Output::Release(socket) => self.release(socket),
                 Output::ForgetLink(link) => drop(self.core.links.remove(&link)),
                 Output::Notify(notice) => self.tell(notice),
@@ -269,6 +335,7 @@ impl Turn<'_> {
 
     fn cancel(&mut self, ticket: Ticket) {
         self.core.token_requests.remove(&ticket.0);
+        self.core.cursor_requests.remove(&ticket.0);
         if let Some(started) = self.core.operations.remove(&ticket) {
             started.task.abort();
         }
@@ -283,15 +350,30 @@ impl Turn<'_> {
     }
 
     fn deliver_held(&mut self, channel: u32, event: &HeldEvent) {
-        self.deliver(event.topic, channel, &Frame::read_again(&event.text), &event.text, event.received_at);
+        let parts = self.shared.services.reader.again(&event.text);
+        self.deliver(event.topic, channel, &parts, &event.text, event.received_at);
     }
 
-    fn deliver(&mut self, topic: TopicId, channel: u32, frame: &Frame<'_>, text: &str, received_at: u64) {
-        let Frame::Event(envelope) = frame else { return };
-        let topic_name = self.core.machine.topic(topic).as_str();
-        if self.core.filter.as_mut().is_some_and(|filter| !filter.passes(topic, topic_name)) {
-            return;
+    fn deliver(&mut self, topic: TopicId, channel: u32, parts: &Parts<'_>, text: &str, received_at: u64) {
+        let services = &self.shared.services;
+        let own_name = self.core.machine.topic(topic).as_str();
+        // What an endpoint sends unasked is one topic to the rules, and keeps its names for everybody else.
+        let foreign = parts.topic.as_deref();
+        let foreign = foreign.filter(|name| services.endpoint.is_some() && *name != own_name);
+        if let Some(filter) = &mut self.core.filter {
+            let passes = match foreign {
+                Some(name) => filter.passes_named(name),
+                None => filter.passes(topic, own_name),
+            };
+            if !passes {
+                // With a journal, events before it may still be on their way to the cursor.
+                if let (Some(keeper), Some(mark), None) = (&services.keeper, &parts.mark, &self.shared.kept) {
+                    keeper.passed(mark, received_at);
+                }
+                return;
+            }
         }
+        let topic_name = foreign.unwrap_or(own_name);
         if let (Some(kept), Some(chronicle)) = (&self.shared.kept, &mut self.core.chronicle) {
             let origin = Origin::Live;
             let record = Record { received_at, origin, topic: topic_name, channel, frame: text };
@@ -299,17 +381,18 @@ impl Turn<'_> {
         }
         let event = Arrived {
             topic: Some(topic),
+            is_foreign: foreign.is_some(),
             topic_name,
             channel,
-            version: envelope.version.as_deref(),
+            version: parts.version.as_deref(),
             text,
-            body: envelope.body,
-            metadata: envelope.metadata,
+            body: parts.body,
+            metadata: parts.metadata,
             received_at,
             sequence: None,
             flags: Flags::LIVE,
         };
-        self.shared.delivery.push(&event, self.now.mono);
+        self.shared.delivery.push(&event, parts.mark.as_ref(), self.now.mono);
     }
 
     /// The machine is done, or done for.
@@ -320,7 +403,12 @@ impl Turn<'_> {
         self.core.abort_all();
         self.core.lingering.retain(|task| !task.is_finished());
         let lingering = std::mem::take(&mut self.core.lingering);
-        let Some(runtime) = self.core.runtime.clone().filter(|_| !lingering.is_empty()) else {
+        let saving = self.core.saving.take();
+        if let Some(keeper) = &self.shared.services.keeper {
+            keeper.end();
+        }
+        let has_more = !lingering.is_empty() || saving.is_some();
+        let Some(runtime) = self.core.runtime.clone().filter(|_| has_more) else {
             return self.end_with_journal();
         };
         let is_closed = Arc::new(Notify::new());
@@ -328,8 +416,11 @@ impl Turn<'_> {
         self.close_journal(move || closed.notify_one());
         let shared = self.shared.clone();
         let task = runtime.handle().spawn(async move {
-            let _ = timeout(socket::GOODBYE, join_all(lingering)).await;
-            let _ = timeout(closing::PATIENCE, is_closed.notified()).await;
+            let _ = tokio::join!(
+                timeout(socket::GOODBYE, join_all(lingering)),
+                timeout(closing::PATIENCE, join_all(saving)),
+                timeout(closing::PATIENCE, is_closed.notified()),
+            );
             shared.announce_end();
             shared.delivery.ring_if_due();
         });
@@ -337,7 +428,7 @@ impl Turn<'_> {
     }
 }
 
-async fn join_all(tasks: Vec<JoinHandle<()>>) {
+async fn join_all(tasks: impl IntoIterator<Item = JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;
     }

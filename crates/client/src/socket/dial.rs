@@ -1,4 +1,4 @@
-//! From a connectUri to an open WebSocket: name, TCP, TLS, upgrade. Redirects are failures.
+//! From a URL to an open WebSocket: name, TCP, TLS, upgrade. Redirects are failures.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use genesys_notifications_proto::{Failure, NetworkKind};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -16,13 +17,13 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::{Host, Url};
 
-use crate::connect_uri;
 use crate::http::{Answer, Meta, io_kind};
-use crate::regions::Streaming;
 use crate::secret::{Secret, Secrets};
 
 /// The largest message accepted. The service documents no limit; bodies of a few hundred kB are known.
@@ -31,7 +32,7 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// With it a connection costs 33 kB instead of the 150 kB of tungstenite's default.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 
-/// We send pings and closes; more than this means that the peer does not read.
+/// What waits to be sent is one frame and perhaps a pong; more than the longest frame of ours means that the peer does not read.
 const MAX_WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 /// Head start of one address over the next (RFC 8305).
@@ -45,26 +46,43 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 pub(crate) type WebSocket = WebSocketStream<Box<dyn Transport>>;
 
+/// Where to, and what else the upgrade needs.
+pub(crate) struct Target {
+    /// A secret, as a whole; checked by whoever had it from outside.
+    pub(crate) url: Url,
+    /// Goes into the header `Authorization`.
+    pub(crate) bearer: Option<Secret>,
+    /// The longest frame that will be sent, in bytes.
+    pub(crate) longest_frame: usize,
+}
+
+impl Target {
+    /// A channel's URI, checked.
+    pub(crate) fn channel(url: Url) -> Self {
+        Self { url, bearer: None, longest_frame: 0 }
+    }
+}
+
 /// Opens a WebSocket. The caller bounds it in time.
 ///
 /// # Errors
-/// None of them holds the URI.
+/// None of them holds the URL.
 ///
 /// # Cancel safety
 /// Whatever was opened so far is dropped.
 pub(crate) async fn dial(
-    uri: &Secret,
-    allowed: &Streaming,
+    target: &Target,
     tls: &Arc<ClientConfig>,
     wall_ms: u64,
     secrets: &Secrets,
 ) -> Result<WebSocket, Failure> {
-    let url = connect_uri::check(uri.expose(), allowed)?;
-    let stream = connect(&url, secrets).await?;
+    let Target { url, bearer, longest_frame } = target;
+    let request = upgrade(url, bearer.as_ref())?;
+    let stream = connect(url, secrets).await?;
     tune(&stream);
     let transport: Box<dyn Transport> = if url.scheme() == "wss" {
         let connector = TlsConnector::from(tls.clone());
-        Box::new(connector.connect(server_name(&url)?, stream).await.map_err(|e| io_failure(&e, secrets))?)
+        Box::new(connector.connect(server_name(url)?, stream).await.map_err(|e| io_failure(&e, secrets))?)
     } else {
         Box::new(stream)
     };
@@ -73,11 +91,25 @@ pub(crate) async fn dial(
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
-        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
-    match client_async_with_config(url.as_str(), transport, Some(config)).await {
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES + longest_frame);
+    match client_async_with_config(request, transport, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
         Err(error) => Err(upgrade_failure(&error, wall_ms, secrets)),
     }
+}
+
+fn upgrade(url: &Url, bearer: Option<&Secret>) -> Result<Request, Failure> {
+    // The library's own words would repeat the URL.
+    let refused = |_| Failure::UntrustedUri("no upgrade can be asked for at this URL".into());
+    let mut request = url.as_str().into_client_request().map_err(refused)?;
+    if let Some(token) = bearer {
+        let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        let mut value =
+            value.map_err(|_| Failure::Protocol("the token cannot be sent in a header".into()))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(request)
 }
 
 async fn connect(url: &Url, secrets: &Secrets) -> Result<TcpStream, Failure> {
@@ -135,16 +167,14 @@ fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-fn server_name(url: &Url) -> Result<ServerName<'static>, Failure> {
+pub(crate) fn server_name(url: &Url) -> Result<ServerName<'static>, Failure> {
     let name = match url.host() {
         Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).ok(),
         Some(Host::Ipv4(address)) => Some(ServerName::from(std::net::IpAddr::from(address))),
         Some(Host::Ipv6(address)) => Some(ServerName::from(std::net::IpAddr::from(address))),
         None => None,
     };
-    name.ok_or_else(|| {
-        Failure::UntrustedUri("the channel's connectUri is refused: its host is not a name".into())
-    })
+    name.ok_or_else(|| Failure::UntrustedUri("the URL is refused: its host is not a name".into()))
 }
 
 fn upgrade_failure(error: &Error, wall_ms: u64, secrets: &Secrets) -> Failure {
