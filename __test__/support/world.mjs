@@ -38,6 +38,7 @@ export const environment = ({ urls, credentials }) => ({
   GENESYS_LOGIN_URL: urls.login,
   GENESYS_API_URL: urls.api,
   GENESYS_STREAMING_URL: urls.streaming,
+  GENESYS_GATEWAY_URL: urls.gateway,
   GENESYS_CLIENT_ID: credentials.clientId,
   GENESYS_CLIENT_SECRET: credentials.clientSecret,
 })

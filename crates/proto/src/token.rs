@@ -11,6 +11,8 @@ const DEFAULT_LIFE_MS: u64 = 24 * 60 * 60 * 1_000;
 const SHORTEST_LIFE_MS: u64 = 1_000;
 /// Renewal comes up to this part of the life earlier than the fraction says, so that a fleet does not renew as one.
 const JITTER_FRACTION: f64 = 0.05;
+/// A direct endpoint may accept a connection first and refuse its token a moment later.
+const SETTLED_MS: u64 = 10_000;
 
 /// The tokens of one client. The driver holds their texts, by generation.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct Tokens {
     /// Refusals in a row, by the token endpoint or by the API, and when they began.
     refusals: u32,
     refused_since: u64,
+    refused_at: u64,
     /// Whether the API ever accepted a token of this client.
     proven: bool,
 }
@@ -58,6 +61,7 @@ impl Tokens {
             rejected: false,
             refusals: 0,
             refused_since: 0,
+            refused_at: 0,
             proven: false,
         }
     }
@@ -101,7 +105,8 @@ impl Tokens {
         self.current = Some(Held { generation, renew_at: now + renew_in, ends_at: now + life });
         if life < SHORTEST_LIFE_MS {
             self.retry.again(&config.backoff, false, now, random);
-        } else {
+        } else if self.refusals == 0 {
+            // Tokens that are refused one after the other come ever more slowly.
             self.retry.reset();
         }
         self.rejected = false;
@@ -190,13 +195,25 @@ impl Tokens {
         if self.refusals == 0 {
             self.refused_since = now;
         }
+        self.refused_at = now;
         self.refusals += 1;
     }
 
     /// The API accepted a token.
     pub(crate) fn accepted(&mut self) {
         self.proven = true;
-        self.refusals = 0;
+        if self.refusals > 0 {
+            self.refusals = 0;
+            self.retry.reset();
+        }
+    }
+
+    /// A connection that was opened with a token works. Refusals of a moment ago count on.
+    pub(crate) fn works(&mut self, now: u64) {
+        self.proven = true;
+        if now >= self.refused_at.saturating_add(SETTLED_MS) {
+            self.accepted();
+        }
     }
 
     /// Whether the API ever accepted a token of this client.

@@ -508,6 +508,34 @@ fn a_token_that_is_refused_in_mid_stream_is_renewed_while_the_socket_stays() {
     assert_eq!(stage.attempt().generation, Some(Generation(2)));
 }
 
+// P6.6
+#[test]
+fn a_server_that_refuses_every_token_a_moment_too_late_makes_no_storm() {
+    let (mut stage, mut socket) = Stage::live(direct(), &["a"], 60 * MINUTE);
+    let mut refused_at = Vec::new();
+    for _ in 0..8 {
+        stage.heard();
+        stage.frame(socket, &Frame::Refused(HttpFailure { status: 401, ..HttpFailure::default() }));
+        refused_at.push(stage.now);
+        while !stage
+            .said
+            .iter()
+            .any(|it| matches!(it, Output::Start(it) if matches!(it.effect, Effect::FetchToken { .. })))
+        {
+            stage.pass(10);
+        }
+        stage.grant(60 * MINUTE);
+        let old = socket;
+        socket = stage.connect().socket;
+        stage.pong(socket);
+        stage.pong(old);
+        stage.pong(old);
+        assert_eq!(stage.machine.state(), ClientState::Connected);
+    }
+    let (first, last) = (refused_at[2] - refused_at[1], refused_at[7] - refused_at[0]);
+    assert!(first <= 200 && last >= 1_000, "{refused_at:?}");
+}
+
 // P12.5
 #[test]
 fn attempts_keep_the_steps_of_the_backoff_and_what_the_server_asks_for() {

@@ -218,3 +218,29 @@ async fn an_array_that_waits_is_overtaken_by_nothing_and_lost_with_its_connectio
         }
     }
 }
+
+#[tokio::test]
+async fn a_topic_can_be_asked_for_from_a_position_on() {
+    let service = Service::start(r#"{"gateway":{"positions":"sequence"}}"#).await;
+    for topic in ["a", "b", "a", "b"] {
+        service.sim.publish(topic, Some("0")).unwrap();
+    }
+    let mut ws = service.gateway("first-message").await;
+    ws.say(&format!(r#"{{"access_token":"{}","since":"2"}}"#, service.token)).await;
+    assert_eq!(ws.json().await["event"], "connected");
+    ws.say(r#"{"topic":"a"}"#).await;
+    ws.say(r#"{"topic":"b","since":"4"}"#).await;
+    // A topic that is asked for again begins no more than once.
+    ws.say(r#"{"topic":"a"}"#).await;
+    ws.say(r#"{"topic":"c","since":"9"}"#).await;
+    assert_eq!(ws.sequences(2).await, [3, 4]);
+    assert_eq!(ws.json().await["error"], "position_expired");
+    for topic in ["a", "c"] {
+        service.sim.publish(topic, Some("0")).unwrap();
+    }
+    assert_eq!(ws.sequences(1).await, [5]);
+    let record = &service.sim.log().gateway[0];
+    let asked: Vec<_> = record.asked.iter().map(|asked| asked.topic.as_str()).collect();
+    assert_eq!((asked, record.replayed), (vec!["a", "b", "a"], 2));
+    assert_eq!(service.sim.log().events[5].reason.as_deref(), Some("noSubscriber"));
+}

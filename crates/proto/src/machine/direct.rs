@@ -86,11 +86,11 @@ impl Machine {
     }
 
     /// The server says that it is ready, or that it has taken a new token.
-    pub(super) fn direct_ready(&mut self, index: ShardIndex, socket: SocketId) {
+    pub(super) fn direct_ready(&mut self, now: u64, index: ShardIndex, socket: SocketId) {
         let Some((_, link)) = self.shards[index].by_socket(socket) else { return };
         if let Some(handshake) = &mut link.handshake {
             handshake.ready();
-            self.tokens.accepted();
+            self.tokens.works(now);
         }
     }
 

@@ -46,7 +46,7 @@ impl Machine {
             }
             Frame::Event(envelope) => return self.event(cx, index, socket, envelope),
             Frame::Heartbeat | Frame::Unreadable(_) | Frame::Other => {}
-            Frame::Ready => self.direct_ready(index, socket),
+            Frame::Ready => self.direct_ready(cx.now.mono, index, socket),
             Frame::Refused(refusal) => self.refused_on_socket(cx, index, role, socket, refusal),
             Frame::Pong => self.pong(cx, index, role, socket),
             Frame::ProbeAnswered if self.config.direct.is_some() => self.pong(cx, index, role, socket),

@@ -247,7 +247,7 @@ impl Machine {
             Role::Successor | Role::Draining => {}
         }
         if is_direct {
-            self.tokens.accepted();
+            self.tokens.works(cx.now.mono);
         }
     }
 

@@ -19,19 +19,20 @@ impl State {
         let secret = message.get("access_token").and_then(Value::as_str);
         match (endpoint, stage, secret) {
             (Endpoint::FirstMessage, Stage::Unproven | Stage::Ready | Stage::Mute, Some(secret)) => {
-                self.first_message(socket, stage, secret);
+                let since = message.get("since").and_then(Value::as_str);
+                self.first_message(socket, stage, secret, since);
             }
             (_, Stage::Unproven | Stage::Accepted, _) => self.early_frame(socket),
             (_, Stage::Mute, _) => {}
             (_, Stage::Ready, _) => {
                 if let Some(topic) = asked(&message) {
-                    self.ask(socket, topic);
+                    self.ask(socket, topic, message.get("since").and_then(Value::as_str));
                 }
             }
         }
     }
 
-    fn first_message(&mut self, socket: u64, stage: Stage, secret: &str) {
+    fn first_message(&mut self, socket: u64, stage: Stage, secret: &str, since: Option<&str>) {
         let Some(record) = self.gateway_mut(socket).map(|gateway| gateway.record) else { return };
         let number = match self.judge_token(record, Some(secret)) {
             Ok(number) => number,
@@ -48,6 +49,7 @@ impl State {
         };
         if let Some(gateway) = self.gateway_mut(socket) {
             gateway.token = Some(number);
+            gateway.since = since.map(str::to_owned);
             if stage != Stage::Ready {
                 gateway.stage = Stage::Accepted;
             }
@@ -89,14 +91,29 @@ impl State {
         }
     }
 
-    fn ask(&mut self, socket: u64, topic: &str) {
+    /// A topic is asked for; with `/first-message` perhaps from a position on.
+    fn ask(&mut self, socket: u64, topic: &str, since: Option<&str>) {
         let Some(gateway) = self.gateway_mut(socket) else { return };
-        let asked = gateway.asked.get_or_insert_default();
-        if !asked.iter().any(|asked| asked == topic) {
-            asked.push(topic.to_owned());
+        let record = gateway.record;
+        let since = since.map(str::to_owned).or_else(|| gateway.since.clone());
+        let since = since.filter(|_| gateway.endpoint == Endpoint::FirstMessage);
+        let is_new = !gateway.asked.iter().flatten().any(|asked| asked == topic);
+        let replay = match since {
+            Some(since) if is_new => self.since(record, &since),
+            _ => Ok(Vec::new()),
+        };
+        match replay {
+            Err(refusal) => self.send_plain(socket, refusal.to_json().to_string()),
+            Ok(mut events) => {
+                events.retain(|event| event.topic == topic);
+                let now = self.now;
+                self.log.update_gateway(record, |r| r.asked.push(Asked { at: now, topic: topic.to_owned() }));
+                self.replay(socket, &events);
+                if let Some(gateway) = self.gateway_mut(socket).filter(|_| is_new) {
+                    gateway.asked.get_or_insert_default().push(topic.to_owned());
+                }
+            }
         }
-        let (record, at) = (gateway.record, self.now);
-        self.log.update_gateway(record, |r| r.asked.push(Asked { at, topic: topic.to_owned() }));
     }
 }
 

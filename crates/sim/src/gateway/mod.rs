@@ -64,6 +64,8 @@ pub(crate) struct Gateway {
     stage: Stage,
     /// Topics that were asked for; None until the first.
     asked: Option<Vec<String>>,
+    /// Where topics that are asked for begin, from the first message.
+    since: Option<String>,
     /// Events that wait for others.
     batch: Vec<batch::Waiting>,
 }
@@ -83,7 +85,7 @@ enum Stage {
 
 impl Gateway {
     fn new(endpoint: Endpoint, record: u64, token: Option<u64>, stage: Stage) -> Self {
-        Self { record, endpoint, token, stage, asked: None, batch: Vec::new() }
+        Self { record, endpoint, token, stage, asked: None, since: None, batch: Vec::new() }
     }
 
     fn wants(&self, topic: &str) -> bool {

@@ -17,7 +17,7 @@ pub struct GatewayRecord {
     /// The first token that was presented and is not `valid`, otherwise `valid`: `expired` has ended or was revoked,
     /// `unknown` never was one; `none` while none was presented.
     pub token: &'static str,
-    /// The position that was asked for, as it came.
+    /// The position that was asked for last, as it came.
     pub position: Option<String>,
     /// Since when events flow: the acknowledgement of a first message, elsewhere the upgrade.
     pub ready_at: Option<u64>,

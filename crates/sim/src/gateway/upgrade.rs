@@ -141,14 +141,22 @@ impl State {
             return Ok(Admitted { token: Some(token), replay: Vec::new() });
         }
         let position = request.query("since").into_iter().next().filter(|text| !text.is_empty());
-        self.log.update_gateway(record, |r| r.position.clone_from(&position));
-        let position = match position {
-            Some(text) => Position::read(&text, options.positions).ok_or(Refusal::BAD_POSITION)?,
+        let replay = match position {
+            Some(text) => self.since(record, &text)?,
             None if options.require_position => return Err(Refusal::NO_POSITION),
-            None => Position::Latest,
+            None => Vec::new(),
         };
+        Ok(Admitted { token: Some(token), replay })
+    }
+
+    /// What a position begins with.
+    pub(crate) fn since(&mut self, record: u64, text: &str) -> Result<Vec<Arc<Kept>>, Refusal> {
+        let settings = Arc::clone(&self.settings);
+        let options = &settings.options.gateway;
+        self.log.update_gateway(record, |r| r.position = Some(text.to_owned()));
+        let position = Position::read(text, options.positions).ok_or(Refusal::BAD_POSITION)?;
         let now = self.told(self.now);
         let replay = self.kept.since(position, options.inclusive, now, options.retention_ms);
-        Ok(Admitted { token: Some(token), replay: replay.ok_or(Refusal::STALE_POSITION)? })
+        replay.ok_or(Refusal::STALE_POSITION)
     }
 }
