@@ -109,6 +109,7 @@ impl Stage {
                 Outcome::Channels(Ok(ChannelsInUse { total: self.channels as usize }))
             }
             Effect::ListSubscriptions { .. } => Outcome::Listed(Ok((0..TOPICS).map(topic).collect())),
+            Effect::Connect { .. } | Effect::LoadCursor => panic!("these are channels"),
         }
     }
 }
