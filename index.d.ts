@@ -773,7 +773,7 @@ export interface DirectClientOptions extends Omit<
    * URL is enough, and for `backfill`, which needs `api`, too; otherwise of no use. Default none.
    */
   region?: string | { login: string; api?: string; streaming?: string }
-  /** How tokens are had. Required unless `endpoint.auth` is `'none'`, where they are refused. */
+  /** How tokens are had. Required unless `endpoint.auth` is `'none'`, where none is asked for. */
   credentials?: ClientCredentials | RefreshTokenCredentials | TokenProvider
   /**
    * The first wanted topics, as the server names them: any texts of 1 to 1,000 characters without control characters, never

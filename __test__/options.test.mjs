@@ -193,7 +193,6 @@ const WRONG_DIRECT = [
   [direct({ renewal: 'message' }), 'endpoint.renewal', `auth: 'firstMessage'`],
   [direct({ proxy: 'x' }), 'endpoint.proxy', 'unknown option'],
   [direct({}, { credentials: undefined }), 'credentials', 'is required'],
-  [direct({ auth: 'none' }), 'credentials', `endpoint.auth: 'none'`],
   [direct({ auth: 'none', url: `${url}{token}` }, { credentials: undefined }), 'endpoint.url', 'there is no token'],
   [
     direct({ auth: 'none', subscribe: { message: '{topic}{token}' } }),
@@ -229,6 +228,7 @@ const WRONG_DIRECT = [
 const DIRECT = [
   [direct({}), { url, auth: 'query', renewal: 'reconnect' }],
   [direct({ auth: 'none' }, { credentials: undefined }), { url, auth: 'none', renewal: 'reconnect' }],
+  [direct({ auth: 'none' }), { url, auth: 'none' }],
   [direct({}, { credentials, region: { login: 'https://login.example.com' } }), { url, auth: 'query' }],
   [direct({ url: 'ws://[::1]:1/x?{token}' }), { url: 'ws://[::1]:1/x?{token}', auth: 'query' }],
   [direct({ url: 'WS://localhost/' }), { url: 'WS://localhost/' }],

@@ -168,15 +168,12 @@ function resume({ pointer }, path) {
 }
 
 /** Refuses what goes against an endpoint, or is nothing without one. */
-function checkWithEndpoint({ endpoint, cursor, credentials, backfill }, given) {
+function checkWithEndpoint({ endpoint, cursor, backfill }, given) {
   const { rotation } = given
   if (cursor.core !== null && endpoint?.resume === undefined) {
     throw wrong('cursor', 'needs endpoint.resume: only a stream that the server can resume has a position to keep')
   }
   if (endpoint === null) return
-  if (endpoint.auth === 'none' && credentials !== undefined) {
-    throw wrong('credentials', `is of no use with endpoint.auth: 'none', which asks for no token`)
-  }
   if (endpoint.auth === 'none' && backfill.core !== null) {
     throw wrong('backfill', `needs a token for the REST API, and endpoint.auth: 'none' asks for none`)
   }

@@ -114,7 +114,8 @@ function region(value, path) {
 function checkNeeded({ region, credentials, endpoint, backfill }) {
   const hosts = []
   const needsApi = endpoint === null || backfill.core !== null
-  if (needsApi || (credentials !== undefined && credentials.core.kind !== 'provider')) hosts.push('login')
+  const asksForTokens = endpoint?.auth !== 'none' && credentials !== undefined
+  if (needsApi || (asksForTokens && credentials.core.kind !== 'provider')) hosts.push('login')
   if (needsApi) hosts.push('api')
   if (hosts.length > 0 && region === undefined) {
     throw wrong('region', `is required, as in 'us-east-1', 'mypurecloud.ie' or { ${hosts.join(', ')} }`)

@@ -358,15 +358,11 @@ fn access(
 ) -> Result<(Region, Option<Credentials>), OptionError> {
     let region = region.map(known_region).transpose()?.unwrap_or_default();
     let credentials = match (auth, credentials) {
-        (Auth::None, Some(_)) => {
-            let why = "is of no use: with endpoint.auth \"none\" no token is asked for";
-            return Err(OptionError::new("credentials", why));
-        }
-        (Auth::None, None) if fills => {
+        (Auth::None, _) if fills => {
             let why = "needs a token for the REST API, and with endpoint.auth \"none\" there is none";
             return Err(OptionError::new("backfill", why));
         }
-        (Auth::None, None) => None,
+        (Auth::None, _) => None,
         (_, None) => return Err(OptionError::new("credentials", "is missing")),
         (_, Some(value)) => Some(self::credentials(value)?),
     };
@@ -682,6 +678,7 @@ mod tests {
         let login = r#""region":{"login":"https://login.example.com"}"#;
         let good = [
             format!("{{{OPEN}}}"),
+            format!("{{{OPEN},{client}}}"),
             format!(r#"{{{ENDPOINT},{provider},"region":null,"cursor":{{"kind":"functions"}}}}"#),
             format!("{{{ENDPOINT},{client},{login}}}"),
             format!(r#"{{{ENDPOINT},{client},"region":"us-east-1","backfill":{{}}}}"#),
@@ -696,7 +693,6 @@ mod tests {
         }
         let bad = [
             (format!("{{{ENDPOINT}}}"), "credentials", "missing"),
-            (format!("{{{OPEN},{provider}}}"), "credentials", "no use"),
             (format!(r#"{{{OPEN},"backfill":{{}},"region":"us-east-1"}}"#), "backfill", "token"),
             (format!("{{{ENDPOINT},{client}}}"), "region", "{ login }"),
             (format!(r#"{{{ENDPOINT},{client},"region":{{}}}}"#), "region", "{ login }"),

@@ -358,6 +358,7 @@ fn a_close_with_1000_is_not_the_end_and_its_outage_is_a_gap() {
 fn without_topics_gaps_are_told_of_everything_and_the_list_of_topics_is_empty() {
     let (mut stage, socket) = Stage::live(direct(), &[], 10 * MINUTE);
     assert!(stage.machine.topics().is_empty());
+    assert!(!stage.said.iter().any(|it| matches!(it, Output::Notify(Notice::Topic(_)))), "{:?}", stage.said);
     assert!(stage.asked(socket).is_empty());
     stage.close(socket, 1006);
     assert_eq!(stage.gaps()[0].topics, ["*"]);

@@ -370,7 +370,7 @@ impl Machine {
             } else {
                 continue;
             };
-            if self.roster.set_verdict(*id, verdict) {
+            if self.roster.set_verdict(*id, verdict) && !self.is_everything(*id) {
                 news.push(*id);
             }
         }
