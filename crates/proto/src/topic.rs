@@ -61,7 +61,7 @@ impl Topic {
         if text.is_empty() {
             return Err(TopicError::Empty);
         }
-        if text.len() > MAX_FREE_CHARS {
+        if text.chars().count() > MAX_FREE_CHARS {
             return Err(TopicError::TooLong(text.chars().take(40).collect(), MAX_FREE_CHARS));
         }
         match text.chars().find(|c| c.is_control()) {

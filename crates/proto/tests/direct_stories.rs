@@ -328,6 +328,19 @@ fn topics_are_asked_for_again_on_every_connection_and_those_added_offline_as_wel
 
 // P12.2
 #[test]
+fn a_topic_counts_as_subscribed_once_a_pong_shows_that_the_server_has_read_of_it() {
+    let (mut stage, socket) = Stage::live(direct(), &["a"], MINUTE);
+    stage.heard();
+    stage.want(TopicChange::Add, &["b"]);
+    let is_settled = |stage: &Stage| stage.has_said(&Output::Notify(Notice::Settled(RequestId(1))));
+    assert_eq!(stage.asked(socket), ["b"]);
+    assert!(!is_settled(&stage));
+    stage.pong(socket);
+    assert!(is_settled(&stage));
+}
+
+// P12.2
+#[test]
 fn what_was_not_asked_for_is_delivered_too_unless_it_was_unsubscribed() {
     let (mut stage, socket) = Stage::live(direct(), &["a", "b"], MINUTE);
     stage.want(TopicChange::Remove, &["b"]);

@@ -137,9 +137,6 @@ impl Machine {
         }
         self.counts.subscription_requests += asks.len() as u64;
         self.outbox.extend(asks);
-        if role == Role::Primary {
-            self.refresh_verdicts(index);
-        }
         self.dirty = true;
     }
 

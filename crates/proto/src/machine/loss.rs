@@ -240,6 +240,10 @@ impl Machine {
             Role::Primary | Role::Standby => {
                 if role == Role::Primary {
                     self.stage(who, ChannelStage::Primary, None);
+                    // Nothing but the pong says that the server has read what was asked for.
+                    if is_direct {
+                        self.refresh_verdicts(index);
+                    }
                 }
                 self.cover(index, &confirmed, cx.now.wall);
                 self.outbox.push_back(Output::Release(socket));
