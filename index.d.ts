@@ -321,7 +321,7 @@ export class NotificationEvent {
   readonly redelivered?: true
   /**
    * The channel it came on. Enough to open that channel: treat it as a secret. Without a channel of today a word for it:
-   * `earlier-3` (the third channel of the journal), `backfill`.
+   * `earlier-3` (the third channel of the journal), `backfill`, `endpoint`.
    */
   readonly channelId: string
   toJSON(): Record<string, unknown>
@@ -483,6 +483,8 @@ export interface CursorStats {
   saves: number
   /** Saves that failed; each is tried again. */
   failures: number
+  /** Whether the last one did. */
+  failing: boolean
 }
 
 export interface Health {

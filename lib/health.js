@@ -20,12 +20,13 @@ const STATUS = {
  * has not been for a while.
  */
 function health(client, { wantsStandby = false } = {}) {
-  const { state, topics, gaps, queue, channels, standbyLive, journal, lastFrameAgeMs, attempt } = client.stats()
+  const { state, topics, gaps, queue, channels, standbyLive, journal, cursor, lastFrameAgeMs, attempt } = client.stats()
   const reasons = []
   if (state !== 'connected') reasons.push(`state is ${state}`)
   if (topics.rejected > 0) reasons.push(`${topics.rejected} of ${topics.wanted} topics rejected`)
   if (topics.pending > 0 && state === 'connected') reasons.push(`${topics.pending} topics pending`)
   if (queue.paused) reasons.push(journal === null ? 'the queue is full: consumers are too slow' : JOURNAL_STOPPED)
+  if (cursor?.failing) reasons.push('the cursor cannot be saved')
   const missing = wantsStandby ? new Set(channels.map(({ shard }) => shard)).size - standbyLive : 0
   if (missing > 0 && state === 'connected') reasons.push(`${missing} of ${standbyLive + missing} standbys missing`)
   const status = STATUS[state] === 'ok' && reasons.length > 0 ? 'degraded' : STATUS[state]

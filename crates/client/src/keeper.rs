@@ -65,6 +65,8 @@ pub struct CursorStats {
     pub saves: u64,
     /// Saves that failed.
     pub failures: u64,
+    /// The last one did.
+    pub failing: bool,
 }
 
 impl Keeper {
@@ -266,6 +268,7 @@ pub(crate) async fn run(shared: Arc<Shared>, keeper: Arc<Keeper>) {
                 state.saved.position = Some(cursor.position);
                 state.saved.saved_at = Some(now);
                 state.saved.saves += 1;
+                state.saved.failing = false;
                 bound = first_wait;
                 EVERY
             }
@@ -273,6 +276,7 @@ pub(crate) async fn run(shared: Arc<Shared>, keeper: Arc<Keeper>) {
                 {
                     let mut state = keeper.state();
                     state.saved.failures += 1;
+                    state.saved.failing = true;
                     state.is_dirty = true;
                 }
                 shared.tell(Control::Notice(Notice::Error(report(&why))));
