@@ -5,7 +5,7 @@ const { describe } = require('./errors')
 
 /** Calls the user's `load` and `save`, and tells the native side, which waits no longer than it should, what came of it. */
 class CursorCalls {
-  /** What the last call threw; undefined if it did not. */
+  /** What was thrown since the last call began. */
   error
 
   #native
@@ -17,28 +17,24 @@ class CursorCalls {
   }
 
   async load({ ticket }) {
-    const cursor = await this.#try(async () => readCursor(await this.#store.load()))
-    this.#native.provideCursor(ticket, cursor, this.#words())
+    const { value, words } = await this.#try(async () => readCursor(await this.#store.load()))
+    this.#native.provideCursor(ticket, value, words)
   }
 
+  /** Called again while a save that was given up still goes on. */
   async save({ ticket, cursor }) {
-    await this.#try(async () => this.#store.save(cursor))
-    this.#native.cursorSaved(ticket, this.#words())
+    const { words } = await this.#try(async () => this.#store.save(cursor))
+    this.#native.cursorSaved(ticket, words)
   }
 
   async #try(call) {
     this.error = undefined
     try {
-      return await call()
+      return { value: await call() }
     } catch (error) {
-      // Nothing at all may have been thrown.
-      this.error = error ?? new Error(describe(error))
-      return undefined
+      this.error = error
+      return { words: describe(error) }
     }
-  }
-
-  #words() {
-    return this.error === undefined ? undefined : describe(this.error)
   }
 }
 
