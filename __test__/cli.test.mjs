@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { journalPath } from './support/journal.mjs'
+import { endpoints } from './support/direct.mjs'
+import { journalPath, range } from './support/journal.mjs'
 import { TOPIC, environment, simulator, until } from './support/world.mjs'
 
 const CLI = fileURLToPath(new URL('../bin/genesys-cloud-notifications.js', import.meta.url))
@@ -216,6 +217,68 @@ test('a file that is no journal ends with 1 and is named, doctor tells a journal
   const well = await run(['doctor', '--journal', await journalPath(t)], environment(sim))
   assert.equal(well.code, 0)
   assert.match(well.stdout, /^ok {6}journal /m)
+})
+
+test('simulate says how to try a gateway; listen with a cursor goes on there', async (t) => {
+  const simulate = start(['simulate', '--rate', '50'])
+  t.after(() => simulate.child.kill())
+  await until(() => /--cursor/.test(simulate.said.stdout))
+  const said = simulate.said.stdout
+  const env = Object.fromEntries([...said.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]))
+  const endpoint = await endpointFile(t, said.match(/^echo '(.*)' > gateway\.json$/m)[1])
+  // The endpoint needs no more of Genesys Cloud than a token.
+  delete env.GENESYS_API_URL
+  const cursor = join(dirname(endpoint), 'gateway.cursor')
+  const args = ['listen', '--endpoint', endpoint, '--cursor', cursor, '--raw']
+  const numbers = []
+  for (let runs = 0; runs < 3; runs++) {
+    const listen = start(args, env)
+    t.after(() => listen.child.kill())
+    await until(
+      () => listen.said.stdout.split('\n').length > 10,
+      () => listen.said.stderr,
+    )
+    listen.child.kill('SIGTERM')
+    const { code, stdout, stderr } = await listen.ended
+    assert.equal(code, 0, stderr)
+    numbers.push(...parsed(stdout).map(({ sequence }) => sequence))
+  }
+  assert.deepEqual(numbers, range(numbers[0], numbers.at(-1)))
+})
+
+test('doctor goes through the connection to an endpoint, and says which step fails', async (t) => {
+  const sim = await simulator(t)
+  const env = environment(sim)
+  const { query, firstMessage, open } = endpoints(sim)
+  const never = { ...firstMessage, ready: { ...firstMessage.ready, equals: 'never', timeoutMs: 50 } }
+  const nowhere = { ...open, url: 'ws://127.0.0.1:1/x' }
+  const wrongSecret = { ...env, GENESYS_CLIENT_SECRET: 'wrong' }
+  const unknown = { ...query, tokenParameter: 'not_the_token' }
+  const traffic = sim.traffic({ ratePerSecond: 50, topics: [TOPIC] })
+  const table = [
+    [firstMessage, [TOPIC], env, 0, ['options', 'token', 'socket', 'ready', 'topics', 'live', 'event']],
+    [query, [], env, 0, ['options', 'token', 'socket', 'live', 'event']],
+    [open, [], {}, 0, ['options', 'socket', 'live', 'event']],
+    [never, [TOPIC], env, 5, ['options', 'token', 'socket', '!ready']],
+    [nowhere, [], {}, 5, ['options', '!socket']],
+    [query, [], wrongSecret, 3, ['options', '!token']],
+    [unknown, [], env, 3, ['options', 'token', '!socket']],
+  ]
+  const examine = async (endpoint, topics, variables, seconds) => {
+    const file = await endpointFile(t, endpoint)
+    const args = ['doctor', '--endpoint', file, ...topics, '--json', '--seconds', seconds]
+    const { code, stdout, stderr } = await run(args, variables)
+    const steps = parsed(stdout).slice(0, -1)
+    return { code, steps: steps.map(({ step, ok }) => `${ok === false ? '!' : ''}${step}`), text: `${stdout}${stderr}` }
+  }
+  for (const [endpoint, topics, variables, expected, steps] of table) {
+    const found = await examine(endpoint, topics, variables, expected === 5 ? '2' : '20')
+    assert.deepEqual([found.code, found.steps], [expected, steps], found.text)
+  }
+  traffic.stop()
+  const quiet = await examine(open, [], {}, '1')
+  assert.deepEqual([quiet.code, quiet.steps.at(-1)], [0, 'event'])
+  assert.match(quiet.text, /"ok":null,"detail":"none came/)
 })
 
 test('exit codes tell credentials, permission and network apart', async (t) => {

@@ -93,6 +93,70 @@ test('a token that the provider gives is shown nowhere, not even when it is refu
   assertClean(`${heard.text()}\n${lines.join('\n')}`, [TOKEN])
 })
 
+/** A token of the simulator's, as its client would get it. */
+async function askForToken({ urls, credentials: { clientId, clientSecret } }) {
+  const authorization = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`
+  const body = new URLSearchParams({ grant_type: 'client_credentials' })
+  const answer = await fetch(`${urls.login}/oauth/token`, { method: 'POST', body, headers: { authorization } })
+  return (await answer.json()).access_token
+}
+
+const KEY = 'canary-url-key-40aa'
+const FIRST = 'canary-first-message-c1'
+const ASKED = 'canary-subscribe-message-d2'
+const ask = { message: `{"message":"subscribe","topic":"{topic}","key":"${ASKED}"}` }
+/** Endpoints and the secrets in them. */
+const ENDPOINTS = [
+  [{ url: `/query?key=${KEY}&token={token}` }, [KEY]],
+  [{ url: `/header?key=${KEY}`, auth: 'header', subscribe: ask }, [KEY, ASKED]],
+  [{ url: `/since?key=${KEY}`, tokenParameter: 'token', resume: { parameter: 'since', pointer: '/timestamp' } }, [KEY]],
+  [
+    {
+      url: `/first-message?key=${KEY}`,
+      firstMessage: `{"access_token":"{token}","key":"${FIRST}"}`,
+      ready: { pointer: '/event', equals: 'connected' },
+      subscribe: ask,
+      renewal: 'message',
+    },
+    [KEY, FIRST, ASKED],
+  ],
+]
+
+for (const [{ url, ...members }, secrets] of ENDPOINTS) {
+  test(`an endpoint at ${url.split('?')[0]} shows nothing of its templates or its token, whatever goes wrong`, async (t) => {
+    const sim = await simulator(t, { gateway: { tokenParameter: 'token', readyDelayMs: 5 } })
+    const lines = []
+    const logger = Object.fromEntries(
+      ['debug', 'info', 'warn', 'error'].map((level) => [level, (line) => lines.push(line)]),
+    )
+    const tokens = []
+    const accessToken = async () => ({ accessToken: tokens[tokens.push(await askForToken(sim)) - 1], expiresInMs: 700 })
+    const endpoint = { url: `${sim.urls.gateway}${url}`, ...members }
+    const options = { endpoint, credentials: { accessToken }, topics: [TOPIC], ...QUICK, logger }
+    const client = new NotificationClient(options)
+    t.after(() => client.close())
+    const heard = overhear(client)
+    await client.connect()
+    const echo = JSON.stringify({ error: secrets.join(' '), message: `${secrets} ${tokens}`, code: tokens[0] })
+    for (const status of [500, 401, 400]) {
+      sim.fault({ match: { operation: 'upgrade' }, action: { kind: 'status', status, body: echo } })
+    }
+    sim.fault({ match: { operation: 'upgrade' }, action: { kind: 'garbage' } })
+    sim.fault({ match: { operation: 'socket' }, action: { kind: 'close', code: 4000, reason: secrets.join(' ') } })
+    await until(() => client.stats().drops >= 1 && client.state !== 'connected')
+    await client.connect()
+    await until(() => tokens.length >= 3)
+    await client.connect()
+    const traffic = sim.traffic({ ratePerSecond: 100, topics: [TOPIC] })
+    await until(() => client.stats().delivered >= 1)
+    traffic.stop()
+    await client.close()
+    const text = `${heard.text()}\n${lines.join('\n')}`
+    assert.match(text, /\[redacted\]/, 'nothing of what the server repeated was heard')
+    assertClean(text, [...secrets, ...tokens])
+  })
+}
+
 test('errors about options show no secret', () => {
   const wrong = [
     { region: 'us-east-1', credentials: { clientId: 'id', clientSecret: `${SECRET}\n` } },
@@ -100,6 +164,12 @@ test('errors about options show no secret', () => {
     { region: 'us-east-1', credentials: { accessToken: TOKEN } },
     { region: 'us-east-1', credentials: SECRET },
     { region: 'us-east-1', credentials: { clientId: 'id', clientSecret: SECRET, [`x`]: SECRET } },
+    { endpoint: { url: `wss://x.example/?${SECRET}`, firstMessage: TOKEN, auth: 'none' } },
+    { endpoint: { url: `wss://x.example/?${SECRET}`, subscribe: { message: TOKEN } } },
+    { endpoint: { url: `wss://x.example/?{${SECRET}}`, auth: 'none' } },
+    { endpoint: { url: `wss://x.example/ ${SECRET}`, auth: 'none' } },
+    { endpoint: { url: `wss://x.example/#${SECRET}`, auth: 'none' } },
+    { endpoint: { url: SECRET, auth: 'none' } },
     {
       region: { login: `https://u:${SECRET}@x.example`, api: 'https://api.example.com' },
       credentials: { clientId: 'i', clientSecret: 's' },

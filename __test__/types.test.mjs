@@ -77,6 +77,13 @@ test('stats() and its parts have the figures that are declared, and no others', 
   assert.deepEqual(Object.keys(stats).sort(), declared('ClientStats').sort())
   assert.deepEqual(Object.keys(stats.journal).sort(), declared('JournalStats').sort())
   assert.deepEqual(Object.keys(client.health()).sort(), declared('Health').sort())
+  assert.deepEqual([stats.direct, stats.cursor], [null, null])
+
+  const endpoint = { url: 'ws://127.0.0.1:1/', auth: 'none', resume: { parameter: 'since', pointer: '/at' } }
+  const direct = new main.NotificationClient({ endpoint, cursor: { load: () => null, save() {} } })
+  t.after(() => direct.close())
+  assert.deepEqual(Object.keys(direct.stats().direct).sort(), declared('DirectStats').sort())
+  assert.deepEqual(Object.keys(direct.stats().cursor).sort(), declared('CursorStats').sort())
 })
 
 test('every option is documented with its default and range', () => {

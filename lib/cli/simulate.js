@@ -65,7 +65,19 @@ function words({ urls, credentials }, authority) {
     GENESYS_CLIENT_SECRET: credentials.clientSecret,
     ...(authority !== undefined && { GENESYS_CA_FILE: resolve(authority) }),
   }).map(([name, value]) => `export ${name}=${value}`)
-  return `A fake Genesys Cloud is running. In another shell:\n${lines.join('\n')}\ngenesys-cloud-notifications listen v2.users.7a1e.presence\n`
+  const endpoint = {
+    url: `${urls.gateway}/since`,
+    event: { id: '/id' },
+    resume: { parameter: 'since', pointer: '/timestamp' },
+  }
+  return `A fake Genesys Cloud is running. In another shell:
+${lines.join('\n')}
+genesys-cloud-notifications listen v2.users.7a1e.presence
+
+Or a gateway that resumes, which is not Genesys Cloud's own protocol:
+echo '${JSON.stringify(endpoint)}' > gateway.json
+genesys-cloud-notifications listen --endpoint gateway.json --cursor gateway.cursor
+`
 }
 
 module.exports = { usage, options, details, run }
