@@ -29,6 +29,8 @@ pub enum Life {
 #[derive(Debug)]
 pub(crate) struct Handshake {
     phase: Phase,
+    /// When it began, by the clock of copies.
+    pub(crate) joined_at: i64,
     /// Events that may come again, and how often.
     expected: HashMap<u64, u32>,
     /// A token was sent to a live socket, and its answer is due by then.
@@ -44,8 +46,8 @@ enum Phase {
 }
 
 impl Handshake {
-    pub(crate) fn new(expected: HashMap<u64, u32>) -> Self {
-        Self { phase: Phase::Opening, expected, renewal_due: None }
+    pub(crate) fn new(joined_at: i64, expected: HashMap<u64, u32>) -> Self {
+        Self { joined_at, phase: Phase::Opening, expected, renewal_due: None }
     }
 
     /// The socket is open. Without a deadline nothing is waited for.

@@ -407,6 +407,29 @@ fn a_renewed_token_means_a_second_connection_before_the_first_one_goes() {
 
 // P12.4
 #[test]
+fn copies_of_two_connections_are_known_however_long_the_first_one_took() {
+    let mut stage = Stage::new(direct());
+    stage.want(TopicChange::Add, &["a"]);
+    stage.tell(Input::Connect);
+    stage.pass(10 * SECOND);
+    stage.grant(10 * SECOND);
+    let old = stage.go_live();
+    stage.pass(8 * SECOND);
+    stage.grant(10 * SECOND);
+    let new = stage.connect().socket;
+    let is_delivered = |stage: &mut Stage, socket: SocketId, body: &str| {
+        matches!(stage.event(socket, "a", body, None), Disposition::Deliver(_))
+    };
+    for (first, second, body) in [(old, new, "1"), (new, old, "2")] {
+        assert!(is_delivered(&mut stage, first, body));
+        assert!(!is_delivered(&mut stage, second, body), "{body}");
+        // The server really sends it again.
+        assert!(is_delivered(&mut stage, second, body), "{body}");
+    }
+}
+
+// P12.4
+#[test]
 fn a_renewed_token_is_told_on_the_same_socket_where_that_is_the_way() {
     let direct = Direct { renewal: Renewal::Message, ..with_first_message() };
     let (mut stage, socket) = Stage::live(direct, &["a"], 10 * SECOND);

@@ -188,13 +188,14 @@ impl Machine {
 
     /// The position to send with the next connection, and what that will bring again.
     pub(super) fn resumption(&mut self, now: Now) -> (Option<String>, Handshake) {
+        let joined_at = self.stream.clock(now.mono);
         let Some(resume) = self.config.direct.as_ref().and_then(|direct| direct.resume.as_ref()) else {
-            return (None, Handshake::new(HashMap::new()));
+            return (None, Handshake::new(joined_at, HashMap::new()));
         };
         let position = self.stream.positions.next(resume, || iso(now.wall));
         // From here on an outage costs nothing, unless the server says that it does.
         self.ledger.is_quiet = true;
-        (Some(position), Handshake::new(self.stream.positions.expected()))
+        (Some(position), Handshake::new(joined_at, self.stream.positions.expected()))
     }
 
     /// The server does not know the position: what it has sent since then is lost, and the next connection begins anew.
@@ -246,7 +247,8 @@ impl Machine {
         let (identity, resumes, clock) = (envelope.identity(), self.resumes(), self.stream.clock(now.mono));
         let shard = &mut self.shards[index];
         let Some((_, link)) = shard.by_socket(socket) else { return false };
-        let (link_id, joined) = (link.id, link.joined_at.unwrap_or(0) as i64);
+        let link_id = link.id;
+        let joined = link.handshake.as_ref().map_or(0, |handshake| handshake.joined_at);
         let expected = link.handshake.as_mut().is_some_and(|handshake| handshake.was_expected(identity));
         let joined_at = if resumes { EVER } else { joined };
         let is_copy = shard.copies.as_mut().is_some_and(|window| {
