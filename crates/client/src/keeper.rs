@@ -34,11 +34,10 @@ pub(crate) struct Keeper {
 }
 
 enum Store {
-    File(Arc<CursorFile>),
+    /// Until the end, which frees it for others.
+    File(Mutex<Option<Arc<CursorFile>>>),
     /// Asked for by controls.
-    Functions {
-        deadline: Duration,
-    },
+    Functions { deadline: Duration },
 }
 
 struct State {
@@ -78,7 +77,7 @@ impl Keeper {
         let (file, found) = CursorFile::open(path)?;
         let found = found.map(|text| Cursor::read(&text)).transpose();
         let found = found.map_err(|why| format!("the file cannot be used: what it holds {why}"))?;
-        Ok(Self::new(Store::File(Arc::new(file)), found, backoff))
+        Ok(Self::new(Store::File(Mutex::new(Some(Arc::new(file)))), found, backoff))
     }
 
     /// Lets the caller's functions keep it; each save has so much time.
@@ -170,6 +169,13 @@ impl Keeper {
         self.wake.notify_one();
     }
 
+    /// Another client may have the file, once a save that is under way has ended.
+    pub(crate) fn release(&self) {
+        if let Store::File(file) = &self.store {
+            lock(file).take();
+        }
+    }
+
     pub(crate) fn stats(&self) -> CursorStats {
         self.state().saved.clone()
     }
@@ -203,7 +209,7 @@ impl Keeper {
         let secrets = &shared.services.secrets;
         match &self.store {
             Store::File(file) => {
-                let file = file.clone();
+                let file = lock(file).clone().ok_or("the client was closed")?;
                 let saved = tokio::task::spawn_blocking(move || file.save(&text)).await;
                 saved.map_err(|error| error.to_string())?.map_err(|error| secrets.scrub(&error.to_string()))
             }
@@ -247,8 +253,12 @@ impl Keeper {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn position(cursor: Option<&Cursor>) -> Option<String> {

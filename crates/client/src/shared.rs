@@ -224,6 +224,7 @@ impl Shared {
             }
             (core.runtime.take(), core.closing.take())
         };
+        self.release_cursor();
         drop(runtime);
         if let Some(closing) = closing {
             closing.wait();
@@ -270,7 +271,14 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn release_cursor(&self) {
+        if let Some(keeper) = &self.services.keeper {
+            keeper.release();
+        }
+    }
+
     fn announce_end(&self) {
+        self.release_cursor();
         self.delivery.push_control(Control::Closed);
     }
 }

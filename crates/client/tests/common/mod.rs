@@ -2,6 +2,7 @@
 // Every test file uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod gateway;
 pub mod proxy;
 pub mod truth;
 
