@@ -784,3 +784,25 @@ fn a_second_connection_stands_by_and_the_loss_of_one_costs_nothing() {
     assert!(!stage.is_delivered(third.socket, "3", "t3"));
     assert!(stage.gaps().is_empty());
 }
+
+// P5.1
+#[test]
+fn two_connections_bring_each_event_once_also_after_both_were_gone() {
+    let mut stage = Stage::with(direct(), Continuity::Standby);
+    stage.want(TopicChange::Add, &["a"]);
+    stage.tell(Input::Connect);
+    stage.grant(60 * MINUTE);
+    for round in ["1", "2"] {
+        let first = stage.go_live();
+        let second = stage.connect().socket;
+        stage.pong(second);
+        stage.pong(first);
+        assert!(stage.is_delivered(first, round, "t"));
+        assert!(!stage.is_delivered(second, round, "t"));
+        stage.close(first, 1000);
+        stage.close(second, 1000);
+        let unreachable = stage.attempt();
+        stage.pass(SECOND);
+        stage.refuse(&unreachable, http(503));
+    }
+}
