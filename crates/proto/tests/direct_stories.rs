@@ -405,6 +405,27 @@ fn a_renewed_token_means_a_second_connection_before_the_first_one_goes() {
     assert!(stage.gaps().is_empty());
 }
 
+// P5, P12.4
+#[test]
+fn what_both_connections_bring_is_delivered_once_also_after_an_outage() {
+    let (mut stage, first) = Stage::live(direct(), &["a"], 20 * SECOND);
+    stage.close(first, 1006);
+    let connection = stage.attempt();
+    stage.pass(3 * SECOND);
+    stage.refuse(&connection, http(503));
+    let old = stage.go_live();
+    stage.pass(16 * SECOND);
+    assert!(matches!(stage.event(old, "a", "1", None), Disposition::Deliver(_)));
+    stage.pass(1);
+    stage.grant(20 * SECOND);
+    let new = stage.connect().socket;
+    stage.pass(100);
+    assert!(matches!(stage.event(old, "a", "2", None), Disposition::Deliver(_)));
+    assert_eq!(stage.event(new, "a", "2", None), Disposition::Drop);
+    // What came before the second connection was opened is no copy of what it brings.
+    assert_ne!(stage.event(new, "a", "1", None), Disposition::Drop);
+}
+
 // P12.4
 #[test]
 fn copies_of_two_connections_are_known_however_long_the_first_one_took() {
