@@ -4,6 +4,7 @@
 
 pub mod gateway;
 pub mod proxy;
+pub mod recipe;
 pub mod truth;
 
 use std::ops::Range;

@@ -1,0 +1,171 @@
+//! The recipes of `docs/endpoints` under stress: the connection killed every second, tokens of three seconds, 200 events a
+//! second.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use common::World;
+use common::recipe::{Recipe, Run, length};
+use serde_json::Value;
+
+/// Strict about everything that can be strict.
+const FIRST_MESSAGE: &str = r#"{"readyDelayMs":30,"early":"close"}"#;
+const ASKING: &str = r#","ready":{"pointer":"/event","equals":"connected","timeoutMs":2000},
+    "subscribe":{"message":"{\"message\":\"subscribe\",\"topic\":\"{topic}\"}"}"#;
+
+/// Nothing was lost in silence, nothing came twice, and the client came back each time.
+fn judge_without_resume(mut run: Run<'_>) {
+    run.end();
+    run.judge_connections();
+    let verdict = run.verdict();
+    eprintln!("{verdict}");
+    assert!(verdict.is_kept(), "{verdict:#?}\n{:#?}", run.world.sim.log().gateway);
+}
+
+fn often(run: &Run<'_>) -> bool {
+    run.kills + 3 >= length().as_secs()
+}
+
+// P2, P12.3, P12.4
+#[test]
+fn a_token_in_the_query() {
+    let recipe =
+        Recipe { gateway: "{}", path: "query", endpoint: r#","auth":"query""#, client: r#","topics":[]"# };
+    let mut run = Run::begin(recipe);
+    run.go_on(length(), |_| {});
+    assert!(often(&run), "killed {} times", run.kills);
+    judge_without_resume(run);
+}
+
+// P12.1, P12.2
+#[test]
+fn a_first_message_and_its_acknowledgement() {
+    let endpoint = format!(r#","auth":"firstMessage"{ASKING}"#);
+    let recipe = Recipe { gateway: FIRST_MESSAGE, path: "first-message", endpoint: &endpoint, client: "" };
+    let mut run = Run::begin(recipe);
+    run.go_on(length(), |_| {});
+    assert!(often(&run), "killed {} times", run.kills);
+    judge_without_resume(run);
+}
+
+// P12.4
+#[test]
+fn a_first_message_that_is_sent_again() {
+    let endpoint =
+        format!(r#","firstMessage":"{{\"access_token\":\"{{token}}\"}}","renewal":"message"{ASKING}"#);
+    let recipe = Recipe { gateway: FIRST_MESSAGE, path: "first-message", endpoint: &endpoint, client: "" };
+    let mut run = Run::begin(recipe);
+    run.go_on(length(), |_| {});
+    assert!(often(&run), "killed {} times", run.kills);
+    judge_without_resume(run);
+}
+
+// P12.3, P12.5
+#[test]
+fn a_stream_that_closes_with_1000_and_is_rate_limited() {
+    let recipe = Recipe {
+        gateway: r#"{"closeEveryMs":1000,"connectLimit":3,"connectWindowMs":2000}"#,
+        path: "minute",
+        endpoint: "",
+        client: r#","topics":[]"#,
+    };
+    let mut run = Run::begin(recipe);
+    run.go_on(length(), |_| {});
+    let log = run.world.sim.log();
+    let closes = log.gateway.iter().filter(|record| record.ended.as_deref() == Some("scheduled"));
+    assert!(closes.count() as u64 + 5 >= length().as_secs(), "{:#?}", log.gateway);
+    judge_without_resume(run);
+}
+
+/// Lost 0, twice 0, no gap: of one client after the other, each of which goes on from the cursor of the one before.
+fn since(gateway: &str, resume: &str, event: &str, pointer: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cursor.json");
+    let endpoint = format!(r#","resume":{{"parameter":"since","pointer":"{pointer}"{resume}}}{event}"#);
+    let client = format!(r#","cursor":{{"kind":"file","path":"{}"}}"#, path.display());
+    let mut run = Run::begin(Recipe { gateway, path: "since", endpoint: &endpoint, client: &client });
+
+    // A crash, with some events told that were not acknowledged.
+    run.go_on(length() / 2, |world| ack(world, 20));
+    let acknowledged = ack_and_save(&mut run.world, pointer);
+    run.go_on(std::time::Duration::from_millis(100), |_| {});
+    let mut run = run.restart(false);
+    // An end in good order, with all acknowledged.
+    run.go_on(length() / 4, |world| ack(world, 0));
+    let mut run = run.restart(true);
+    run.go_on(length() / 4, |world| ack(world, 0));
+    assert!(often(&run), "killed {} times", run.kills);
+    run.end();
+    run.judge_connections();
+
+    let times = run.times();
+    let lost: Vec<u64> = (1..=run.published).filter(|n| !times.contains_key(n)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}\n{:#?}", run.world.sim.log().gateway);
+    for life in 0..3 {
+        let numbers = run.numbers(life);
+        let different: HashSet<u64> = numbers.iter().copied().collect();
+        assert_eq!(different.len(), numbers.len(), "twice in one life");
+    }
+    let first: HashSet<u64> = run.numbers(0).into_iter().collect();
+    let again: Vec<u64> = run.numbers(1).into_iter().filter(|n| first.contains(n)).collect();
+    assert!(again.iter().all(|n| *n > acknowledged), "{again:?} after {acknowledged}");
+    let second: HashSet<u64> = first.into_iter().chain(run.numbers(1)).collect();
+    let again: Vec<u64> = run.numbers(2).into_iter().filter(|n| second.contains(n)).collect();
+    // What was told after the last acknowledgement, if there is any.
+    assert!(again.iter().all(|n| *n > acknowledged), "{again:?}");
+    assert!(run.gaps().is_empty(), "{:#?}", run.gaps());
+    assert!(run.world.sim.log().gateway.iter().all(|record| record.status == 101));
+}
+
+/// Acknowledges all that was told but the last so many.
+fn ack(world: &mut World, but: usize) {
+    if let Some(event) = world.observer.events().iter().rev().nth(but) {
+        world.observer.client.ack(event.sequence);
+    }
+}
+
+/// Acknowledges all but the last events, waits until that is saved, and returns the number of the last one acknowledged.
+fn ack_and_save(world: &mut World, pointer: &str) -> u64 {
+    world.observer.observe();
+    let events = world.observer.events();
+    let last = *events.iter().rev().nth(20).unwrap();
+    let frame: Value = serde_json::from_str(&last.text).unwrap();
+    let position = frame.pointer(pointer).unwrap();
+    let position = position.as_str().map_or_else(|| position.to_string(), str::to_owned);
+    let (n, sequence) = (last.n(), last.sequence);
+    world.observer.client.ack(sequence);
+    world.until("the cursor is saved", |world| {
+        world.observer.client.stats().cursor.unwrap().position.as_deref() == Some(position.as_str())
+    });
+    n
+}
+
+// P12.6, P12.8
+#[test]
+fn since_a_timestamp_whose_events_come_again() {
+    since("{}", "", r#","event":{"id":"/id"}"#, "/timestamp");
+}
+
+#[test]
+fn since_a_timestamp_behind_which_the_stream_goes_on() {
+    since(r#"{"inclusive":false}"#, r#","inclusive":false"#, "", "/timestamp");
+}
+
+#[test]
+fn since_a_number_whose_event_comes_again() {
+    since(r#"{"positions":"sequence"}"#, r#","initial":"0","inclusive":true"#, "", "/sequence");
+}
+
+#[test]
+fn since_a_number_behind_which_the_stream_goes_on() {
+    let gateway = r#"{"positions":"sequence","inclusive":false}"#;
+    since(gateway, r#","initial":"0""#, r#","event":{"id":"/id"}"#, "/sequence");
+}
+
+#[test]
+fn since_a_timestamp_with_events_in_arrays() {
+    since(r#"{"batch":50}"#, "", r#","event":{"id":"/id","batch":true}"#, "/timestamp");
+}
