@@ -243,7 +243,7 @@ async fn a_storm_is_answered_with_429_until_its_window_is_over() {
     let (status, body, retry_after) = service.refused_gateway("minute?access_token={token}").await;
     assert_eq!((status, body["status"].as_u64()), (429, Some(429)));
     assert!(matches!(retry_after.as_deref(), Some("1" | "2")), "{retry_after:?}");
-    assert_eq!(service.record(6).status, 429);
+    assert_eq!((service.record(6).status, service.record(6).token), (429, "valid"));
     // The others have no limit of their own.
     for _ in 0..6 {
         service.gateway("query?access_token={token}").await;

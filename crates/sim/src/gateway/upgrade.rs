@@ -67,6 +67,7 @@ impl State {
             state.log.update_request(request_record, |r| r.code = Some(refusal.error.to_owned()));
             Response::json(refusal.status, &refusal.to_json())
         };
+        let proof = self.proof(request, endpoint, record, request_record);
         let limit = options.connect_limit.or((endpoint == Endpoint::Minute).then_some(MINUTE_CONNECT_LIMIT));
         if let Some(limit) = limit {
             let window = options.connect_window_ms;
@@ -76,7 +77,7 @@ impl State {
                 return Err(answer.header("Retry-After", usage.reset_seconds));
             }
         }
-        match self.admit(request, endpoint, record, request_record) {
+        match self.admit(request, endpoint, record, proof) {
             Ok(Admitted { token, replay }) => {
                 let stage = match endpoint {
                     Endpoint::FirstMessage => Stage::Unproven,
@@ -118,35 +119,42 @@ impl State {
         opened
     }
 
-    fn admit(
+    /// The token that comes with the upgrade, where one has to.
+    fn proof(
         &mut self,
         request: &Request,
         endpoint: Endpoint,
         record: u64,
         request_record: u64,
-    ) -> Result<Admitted, Refusal> {
-        let settings = Arc::clone(&self.settings);
-        let options = &settings.options.gateway;
+    ) -> Result<Option<u64>, Standing> {
         let presented = match endpoint {
-            Endpoint::Open | Endpoint::FirstMessage => {
-                return Ok(Admitted { token: None, replay: Vec::new() });
-            }
+            Endpoint::Open | Endpoint::FirstMessage => return Ok(None),
             Endpoint::Header => bearer(request).map(str::to_owned),
-            _ => request.query(&options.token_parameter).into_iter().next(),
+            _ => request.query(&self.settings.options.gateway.token_parameter).into_iter().next(),
         };
         let label = presented.as_deref().and_then(|secret| self.tokens.label(secret));
         self.log.update_request(request_record, |r| r.token = label);
-        let token = self.judge_token(record, presented.as_deref()).map_err(Standing::refusal)?;
+        self.judge_token(record, presented.as_deref()).map(Some)
+    }
+
+    fn admit(
+        &mut self,
+        request: &Request,
+        endpoint: Endpoint,
+        record: u64,
+        proof: Result<Option<u64>, Standing>,
+    ) -> Result<Admitted, Refusal> {
+        let token = proof.map_err(Standing::refusal)?;
         if endpoint != Endpoint::Since {
-            return Ok(Admitted { token: Some(token), replay: Vec::new() });
+            return Ok(Admitted { token, replay: Vec::new() });
         }
         let position = request.query("since").into_iter().next().filter(|text| !text.is_empty());
         let replay = match position {
             Some(text) => self.since(record, &text)?,
-            None if options.require_position => return Err(Refusal::NO_POSITION),
+            None if self.settings.options.gateway.require_position => return Err(Refusal::NO_POSITION),
             None => Vec::new(),
         };
-        Ok(Admitted { token: Some(token), replay })
+        Ok(Admitted { token, replay })
     }
 
     /// What a position begins with.
