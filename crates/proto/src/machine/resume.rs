@@ -244,9 +244,7 @@ impl Machine {
         topic: TopicId,
         envelope: &Envelope<'_>,
     ) -> bool {
-        let (identity, resumes) = (envelope.identity(), self.resumes());
-        // Without resume nothing of before an outage comes after it; by this clock it is known when a link joined.
-        let clock = if resumes { self.stream.clock(now.mono) } else { now.mono as i64 };
+        let (identity, resumes, clock) = (envelope.identity(), self.resumes(), self.stream.clock(now.mono));
         let shard = &mut self.shards[index];
         let Some((_, link)) = shard.by_socket(socket) else { return false };
         let link_id = link.id;
