@@ -5,11 +5,14 @@ import { test } from 'node:test'
 
 import { connections, kill, isOpen, publisher } from './support/gateway.mjs'
 import { readersFolder, runRecipe } from './support/recipes.mjs'
-import { simulator, until } from './support/world.mjs'
+import { range } from './support/journal.mjs'
+import { sentAt, simulator, until } from './support/world.mjs'
 
 const OPTIONS = { timeout: 60_000 }
 const TOPIC = 'v2.users.u1.presence'
+const OTHER = 'v2.users.u2.presence'
 const THEIRS = 'Your loop'
+const OURS = 'Ours'
 
 async function arena(t, page, heading, gateway, options) {
   const sim = await simulator(t, { gateway, ...options })
@@ -66,4 +69,81 @@ test('closes every minute: the loop makes a storm', OPTIONS, async (t) => {
   const refused = () => connections(sim, 'minute').filter(({ status }) => status === 429).length
   await until(() => refused() >= 50, () => `${refused()} refusals: ${program.said.stderr}`) // prettier-ignore
   await program.kill()
+})
+
+/** Events flow while the socket is killed time and again. */
+async function endure(t, { sim, events, program, kills = 3 }) {
+  events.start(t)
+  for (let i = 0; i <= kills; i++) {
+    const before = program.printed().length
+    await until(() => program.printed().length > before + 20, () => program.said.stderr, 20_000) // prettier-ignore
+    if (i < kills) kill(sim)
+  }
+  const mark = events.last
+  await until(() => program.printed().at(-1) >= mark, () => program.said.stderr, 20_000) // prettier-ignore
+  events.stop()
+}
+
+/** What must hold of every recipe: nothing twice, nothing missing that no gap tells of, no connection that should not be. */
+function judge({ sim, endpoint, program }) {
+  const printed = program.printed()
+  assert.deepEqual(printed, [...new Set(printed)], 'delivered twice')
+  const missing = range(printed[0], printed.at(-1)).filter((n) => !printed.includes(n))
+  const gaps = [...program.said.stderr.matchAll(/(\S+Z) → (\S+Z)$/gm)].map(([, from, to]) => [from, to].map(Date.parse))
+  const { events } = sim.log()
+  const isTold = (at) => gaps.some(([from, to]) => from <= at && at <= to)
+  const untold = missing.filter((n) => !isTold(sentAt(events[n - 1])))
+  assert.deepEqual(untold, [], `lost outside of ${JSON.stringify(gaps)}`)
+  const made = connections(sim, endpoint)
+  assert.deepEqual([...new Set(made.map(({ token }) => token))].filter((token) => !['valid', 'none'].includes(token)), []) // prettier-ignore
+  assert.equal(made.reduce((sum, { earlyFrames }) => sum + earlyFrames, 0), 0) // prettier-ignore
+  return { made, missing, gaps }
+}
+
+test('token in the query: ours lives through lost connections and expired tokens', OPTIONS, async (t) => {
+  const { sim, run, events } = await arena(t, 'token-in-query', OURS, {}, { tokenLifeMs: 1_500 })
+  const program = await run()
+  await nextConnection(sim, 'query', program)
+  await endure(t, { sim, events, program })
+  const { gaps } = judge({ sim, endpoint: 'query', program })
+  assert.ok(gaps.length >= 3)
+})
+
+test('first message: ours waits until it may, and renews its token on the socket', OPTIONS, async (t) => {
+  const options = { tokenLifeMs: 1_500 }
+  const { sim, run, events } = await arena(t, 'first-message', OURS, { readyDelayMs: 50 }, options)
+  const program = await run()
+  await nextConnection(sim, 'first-message', program)
+  await endure(t, { sim, events, program })
+  await until(() => connections(sim, 'first-message').some(({ renewals }) => renewals > 0))
+  const { made } = judge({ sim, endpoint: 'first-message', program })
+  for (const { asked } of made.filter(isOpen)) assert.deepEqual(asked.map(({ topic }) => topic), [TOPIC, OTHER]) // prettier-ignore
+})
+
+test('since: ours loses nothing and repeats nothing; killed, it goes on from its cursor', OPTIONS, async (t) => {
+  const { sim, run, events } = await arena(t, 'since', OURS, { inclusive: false }, { tokenLifeMs: 1_500 })
+  const seen = new Set()
+  for (const round of range(1, 2)) {
+    const program = await run()
+    await nextConnection(sim, 'since', program, connections(sim, 'since').length)
+    await endure(t, { sim, events, program })
+    const { missing } = judge({ sim, endpoint: 'since', program })
+    assert.deepEqual(missing, [], `round ${round}`)
+    for (const n of program.printed()) seen.add(n)
+    await program.kill()
+    // While nobody listens.
+    events.some(20)
+  }
+  assert.deepEqual([...seen].sort((a, b) => a - b), range(Math.min(...seen), Math.max(...seen))) // prettier-ignore
+})
+
+test('closes every minute: ours comes back each time, and is never a storm', OPTIONS, async (t) => {
+  const gateway = { closeEveryMs: 1_000, connectLimit: 5, connectWindowMs: 1_000 }
+  const { sim, run, events } = await arena(t, 'closes-every-minute', OURS, gateway)
+  const program = await run()
+  await nextConnection(sim, 'minute', program)
+  const closes = () => connections(sim, 'minute').filter(({ ended }) => ended === 'scheduled').length
+  while (closes() < 3) await endure(t, { sim, events, program, kills: 0 })
+  const { made } = judge({ sim, endpoint: 'minute', program })
+  assert.deepEqual(made.filter(({ status }) => status === 429), []) // prettier-ignore
 })
