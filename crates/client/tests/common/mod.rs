@@ -171,10 +171,11 @@ impl World {
             if begin.elapsed() > PATIENCE {
                 let log = self.sim.log();
                 panic!(
-                    "waited in vain for: {what}\nstate {:?}\nrequests {:#?}\nsockets {:#?}\ntold {:#?}",
+                    "waited in vain for: {what}\nstate {:?}\nrequests {:#?}\nsockets {:#?}\ngateway {:#?}\ntold {:#?}",
                     self.observer.client.state(),
                     log.requests,
                     log.sockets,
+                    log.gateway,
                     self.observer.controls().iter().rev().take(30).collect::<Vec<_>>(),
                 );
             }
