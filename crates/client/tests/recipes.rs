@@ -118,6 +118,31 @@ fn since_a_timestamp_that_the_server_has_forgotten() {
     judge_without_resume(run);
 }
 
+// P12.7, P12.8
+#[test]
+fn since_a_cursor_that_the_server_has_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cursor.json");
+    let client = format!(r#","cursor":{{"kind":"file","path":"{}"}}"#, file.display());
+    let mut run = Run::begin(Recipe {
+        gateway: r#"{"retentionEvents":150}"#,
+        path: "since",
+        endpoint: r#","resume":{"parameter":"since","pointer":"/timestamp"},"event":{"id":"/id"}"#,
+        client: &client,
+        outage: None,
+    });
+    run.go_on(length() / 2, |world| ack(world, 20));
+    assert!(run.gaps().is_empty(), "{:#?}", run.gaps());
+    ack_and_save(&mut run.world, "/timestamp");
+    // So many that those after the cursor are gone.
+    let mut run = run.restart(false, 200);
+    run.go_on(length() / 2, |world| ack(world, 20));
+    assert_eq!(run.world.observer.client.stats().machine.direct.unwrap().repositions, 1);
+    let verdict = run.verdict();
+    assert!(verdict.lost >= 50 && verdict.gaps.len() == 1, "{verdict:#?}");
+    judge_without_resume(run);
+}
+
 /// Where positions are sent, and what they are.
 struct Since<'a> {
     gateway: &'a str,
@@ -139,10 +164,10 @@ impl Since<'_> {
         run.go_on(length() / 2, |world| ack(world, 20));
         let acknowledged = ack_and_save(&mut run.world, pointer);
         run.go_on(Duration::from_millis(100), |_| {});
-        let mut run = run.restart(false);
+        let mut run = run.restart(false, 0);
         // An end in good order.
         run.go_on(length() / 4, |world| ack(world, 0));
-        let mut run = run.restart(true);
+        let mut run = run.restart(true, 0);
         run.go_on(length() / 4, |world| ack(world, 0));
         assert!(often(&run), "killed {} times", run.kills);
         run.end();

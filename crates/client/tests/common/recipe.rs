@@ -8,7 +8,7 @@ use genesys_notifications_client::{ClientState, Control, Gap, Notice};
 use genesys_notifications_sim::{Log, SimOptions, Simulator};
 
 use super::truth::{Seen, Verdict, judge_seen, setting};
-use super::{Event, Told, World};
+use super::{Event, TOPIC, Told, World};
 
 const RATE: u64 = 200;
 /// The two sides read their clocks one after the other.
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
     fn publish_due(&mut self) {
         while Duration::from_micros(self.published * 1_000_000 / RATE) < self.began.elapsed() {
             self.published += 1;
-            self.world.publish(self.published);
+            publish(&self.world.sim, self.published);
         }
     }
 
@@ -110,11 +110,15 @@ impl<'a> Run<'a> {
         self.next_kill = Instant::now() + EVERY;
     }
 
-    /// The client ends, in good order or without a word, and another one goes on.
-    pub fn restart(self, in_good_order: bool) -> Self {
-        let Self { recipe, world, published, kills, mut lives, beside, began, next_kill } = self;
+    /// The client ends, in good order or without a word, and another one goes on after so many events.
+    pub fn restart(self, in_good_order: bool, missed: u64) -> Self {
+        let Self { recipe, world, mut published, kills, mut lives, beside, began, next_kill } = self;
         let (sim, told) = if in_good_order { world.close() } else { world.crash() };
         lives.push(told);
+        for _ in 0..missed {
+            published += 1;
+            publish(&sim, published);
+        }
         let world = client(sim, &recipe);
         Self { recipe, world, published, kills, lives, beside, began, next_kill }
     }
@@ -194,6 +198,10 @@ impl<'a> Run<'a> {
         let tokens = log.requests.iter().filter(|request| request.operation == "token").count();
         tokens - 1
     }
+}
+
+fn publish(sim: &Simulator, n: u64) {
+    sim.publish(TOPIC, Some(&format!(r#"{{"n":{n}}}"#))).unwrap();
 }
 
 fn client(sim: Simulator, recipe: &Recipe<'_>) -> World {
