@@ -700,7 +700,7 @@ export interface NotificationClientOptions {
     maxMs?: number
     /** Highest bound while `suspended`. Default 60,000, or `maxMs` if that is more; 1 to 86,400,000, at least `maxMs`. */
     suspendedMaxMs?: number
-    /** Healthy time after which counting begins anew. Default 60,000; 0 to 86,400,000. */
+    /** Healthy time after which counting begins anew; with `endpoint`, half of it. Default 60,000; 0 to 86,400,000. */
     healthyMs?: number
   }
   /** How channels and tokens are replaced before they end. */

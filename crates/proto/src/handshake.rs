@@ -1,10 +1,10 @@
 //! What a direct link has come to, beside its socket.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use crate::io::Generation;
+use crate::io::{Generation, TopicId};
 use crate::link::{Link, Socket};
 
 /// The life of a direct link.
@@ -35,6 +35,8 @@ pub(crate) struct Handshake {
     expected: HashMap<u64, u32>,
     /// A token was sent to a live socket, and its answer is due by then.
     renewal_due: Option<u64>,
+    /// Topics that were asked for and are no longer wanted: the server sends them all the same.
+    left: BTreeSet<TopicId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ enum Phase {
 
 impl Handshake {
     pub(crate) fn new(joined_at: i64, expected: HashMap<u64, u32>) -> Self {
-        Self { joined_at, phase: Phase::Opening, expected, renewal_due: None }
+        Self { joined_at, phase: Phase::Opening, expected, renewal_due: None, left: BTreeSet::new() }
     }
 
     /// The socket is open. Without a deadline nothing is waited for.
@@ -82,6 +84,16 @@ impl Handshake {
 
     pub(crate) fn renewal_due(&self) -> Option<u64> {
         self.renewal_due
+    }
+
+    /// Wanted topics have changed. Says which of them are to be asked for, of those that the socket did not carry until now.
+    pub(crate) fn questions(
+        &mut self,
+        carried: &BTreeSet<TopicId>,
+        wanted: &BTreeSet<TopicId>,
+    ) -> Vec<TopicId> {
+        self.left.extend(carried.difference(wanted));
+        wanted.difference(carried).filter(|id| !self.left.remove(id)).copied().collect()
     }
 
     /// Whether this event was to come again.

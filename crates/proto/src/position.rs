@@ -14,6 +14,8 @@ pub(crate) struct Positions {
     before: Option<Place>,
     /// Events were seen to share a position, so the last one may not be complete.
     is_shared: bool,
+    /// The server refused the last position while another connection carried the stream on.
+    pub(crate) is_refused: bool,
     pub(crate) cursor: Loading,
 }
 
@@ -46,6 +48,7 @@ impl Positions {
                 self.is_shared |= !last.seen.is_empty();
             }
             (Some(position), _) => {
+                self.is_refused = false;
                 let place = Place::new(position);
                 self.before = self.last.replace(place).or(self.before.take());
             }
@@ -80,7 +83,7 @@ impl Positions {
 
     /// The server does not know it: the next connection begins as the very first did.
     pub(crate) fn forget(&mut self) {
-        (self.last, self.before) = (None, None);
+        (self.last, self.before, self.is_refused) = (None, None, false);
     }
 
     /// Goes on where an earlier process has left off.

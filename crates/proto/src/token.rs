@@ -208,6 +208,11 @@ impl Tokens {
         }
     }
 
+    /// Whether a token was refused since one was last accepted.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refusals > 0
+    }
+
     /// A connection that was opened with a token works. Refusals of a moment ago count on.
     pub(crate) fn works(&mut self, now: u64) {
         self.proven = true;

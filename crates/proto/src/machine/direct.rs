@@ -122,11 +122,14 @@ impl Machine {
         let Some(link) = link.as_mut().filter(|link| link.subscriptions.synced != Some(*revision)) else {
             return;
         };
-        let is_ready = link.handshake.as_ref().is_some_and(Handshake::is_ready);
-        let Some(socket) = link.open().map(|open| open.id).filter(|_| is_ready) else { return };
+        let Some(socket) = link.open().map(|open| open.id) else { return };
+        let Some(handshake) = link.handshake.as_mut().filter(|handshake| handshake.is_ready()) else {
+            return;
+        };
         let subscriptions = &mut link.subscriptions;
-        let new = wanted.difference(&subscriptions.confirmed).filter(|id| Some(**id) != everything);
-        let asks: Vec<Output> = new.filter(|_| subscribes).map(|id| Output::Ask(socket, *id)).collect();
+        let new = handshake.questions(&subscriptions.confirmed, wanted);
+        let new = new.into_iter().filter(|id| subscribes && Some(*id) != everything);
+        let asks: Vec<Output> = new.map(|id| Output::Ask(socket, id)).collect();
         subscriptions.confirmed.clone_from(wanted);
         subscriptions.synced = Some(*revision);
         subscriptions.confirmations += 1;
@@ -261,7 +264,7 @@ impl Machine {
         };
         let Some((role, link)) = self.shards[index].by_socket(socket) else { return Disposition::Drop };
         let unproven = role != Role::Draining && (!link.is_live() || link.awaits_proof());
-        if self.is_direct_copy(cx.now, index, socket, topic, envelope) {
+        if self.is_direct_copy(cx.now, index, socket, envelope) {
             self.counts.duplicates += 1;
             return Disposition::Drop;
         }
@@ -280,9 +283,10 @@ impl Machine {
         }
     }
 
-    /// Whether the user was told of a gap that this event may end.
+    /// Whether the user was told of a gap that this event may end. A stream that is resumed keeps its order: what is behind an
+    /// event that is held back is held back with it.
     fn is_direct_blind(&self, index: ShardIndex, topic: TopicId) -> bool {
-        if self.roster.is_wanted(topic) {
+        if self.roster.is_wanted(topic) && !self.resumes() {
             return self.ledger.is_told_blind(topic);
         }
         self.shards[index].wanted.iter().any(|id| self.ledger.is_told_blind(*id))

@@ -69,6 +69,12 @@ impl Machine {
     fn heard(&mut self, cx: &mut Context<'_>, index: ShardIndex, socket: SocketId) {
         let silence = self.config.heartbeat.silence_ms;
         let Some((_, link)) = self.shards[index].by_socket(socket) else { return };
+        if link.handshake.is_some() && link.is_live() && self.tokens.was_refused() {
+            let owner = link.channel.as_ref().map(|channel| channel.owner);
+            if owner == self.tokens.current(cx.now.mono) {
+                self.tokens.works(cx.now.mono);
+            }
+        }
         let Some((from, to)) = link.open_mut().and_then(|open| open.heard(cx.now)) else { return };
         if to.saturating_sub(from) > silence && link.is_live() {
             let topics: BTreeSet<TopicId> = link.subscriptions.confirmed.clone();

@@ -143,13 +143,16 @@ impl Machine {
         let Some(mut link) = self.shards[index].primary.take() else { return };
         let was_live = link.is_live();
         let sound_until = link.open().map_or(cx.now.wall, |open| open.sound_until());
-        if link.live_since.is_some_and(|since| now.saturating_sub(since) >= self.config.backoff.healthy_ms) {
+        // Servers that end each connection after a minute are common, and were never healthy by the default of a minute.
+        let healthy_ms = self.config.backoff.healthy_ms / if link.handshake.is_some() { 2 } else { 1 };
+        if link.live_since.is_some_and(|since| now.saturating_sub(since) >= healthy_ms) {
             self.shards[index].retry.reset();
             link.reopened = 0;
         }
         if was_live {
             self.counts.drops += 1;
             self.doubt_list(&link, sound_until);
+            self.doubt_what_began_anew(index, sound_until);
             let alone = self
                 .standby_takes_over(cx, index, link, sound_until, &loss)
                 .and_then(|link| self.successor_takes_over(index, link, sound_until, cx.now.wall, &loss))
@@ -281,6 +284,9 @@ impl Machine {
                 self.cut_off(cx.now.wall, link);
             }
             let Some(link) = self.shards[index].primary.take() else { continue };
+            if let Some(open) = link.open().filter(|_| link.is_live()) {
+                self.doubt_what_began_anew(index, open.sound_until());
+            }
             self.cut_off(cx.now.wall, link);
             let shard = &mut self.shards[index];
             shard.retry.reset();

@@ -40,6 +40,8 @@ pub(super) struct Stream {
     /// again after it.
     halted_since: Option<u64>,
     halted_ms: u64,
+    /// When a connection last began anew beside one in use, by the wall clock.
+    begun_anew: Option<u64>,
 }
 
 impl Stream {
@@ -189,24 +191,52 @@ impl Machine {
     /// The position to send with the next connection, and what that will bring again.
     pub(super) fn resumption(&mut self, now: Now) -> (Option<String>, Handshake) {
         let joined_at = self.stream.clock(now.mono);
+        let is_carried = self.is_carried();
         let Some(resume) = self.config.direct.as_ref().and_then(|direct| direct.resume.as_ref()) else {
             return (None, Handshake::new(joined_at, HashMap::new()));
         };
-        let position = self.stream.positions.next(resume, || iso(now.wall));
+        let positions = &mut self.stream.positions;
         // From here on an outage costs nothing, unless the server says that it does.
         self.ledger.is_quiet = true;
-        (Some(position), Handshake::new(joined_at, self.stream.positions.expected()))
+        if positions.is_refused && is_carried {
+            let position = Positions::default().next(resume, || iso(now.wall));
+            self.stream.begun_anew = Some(now.wall);
+            return (Some(position), Handshake::new(joined_at, HashMap::new()));
+        }
+        let position = positions.next(resume, || iso(now.wall));
+        (Some(position), Handshake::new(joined_at, positions.expected()))
     }
 
-    /// The server does not know the position: what it has sent since then is lost, and the next connection begins anew.
+    /// The server does not know the position. While another connection carries the stream on, the next one begins anew beside it
+    /// and nothing is lost yet; otherwise what the server has sent since then is.
     pub(super) fn position_refused(&mut self, report: Option<ErrorReport>) {
         self.counts.repositions += 1;
-        self.stream.positions.forget();
-        self.ledger.is_quiet = false;
-        let told = self.ledger.speak(Some(Reason::PositionRefused));
-        self.notify_gaps(told);
+        if self.is_carried() {
+            self.stream.positions.is_refused = true;
+        } else {
+            self.stream.positions.forget();
+            self.ledger.is_quiet = false;
+            let told = self.ledger.speak(Some(Reason::PositionRefused));
+            self.notify_gaps(told);
+        }
         if let Some(report) = report {
             self.notify(Notice::Error(retryable(&report)));
+        }
+    }
+
+    fn is_carried(&self) -> bool {
+        self.shards.iter().any(|shard| shard.carriers().next().is_some())
+    }
+
+    /// The connection in use is lost, and was sound until then. If another one began anew meanwhile, what that has not brought
+    /// may be missing.
+    pub(super) fn doubt_what_began_anew(&mut self, index: ShardIndex, sound_until: u64) {
+        if let Some(begun) = self.stream.begun_anew.take_if(|begun| *begun > sound_until) {
+            let wanted = self.shards[index].wanted.iter().copied();
+            let topics = wanted.filter(|id| self.ledger.is_covered(*id)).collect();
+            let (reason, certainty) = (Reason::PositionRefused, Certainty::Possible);
+            let record = self.ledger.blemish(topics, sound_until, begun, reason, certainty);
+            self.notify_gaps(record);
         }
     }
 
@@ -223,7 +253,7 @@ impl Machine {
         if self.config.direct.is_none() {
             return;
         }
-        let is_live = self.shards.iter().any(|shard| shard.carriers().next().is_some());
+        let is_live = self.is_carried();
         let stream = &mut self.stream;
         match stream.halted_since {
             Some(since) if is_live => {
@@ -241,9 +271,10 @@ impl Machine {
         now: Now,
         index: ShardIndex,
         socket: SocketId,
-        topic: TopicId,
         envelope: &Envelope<'_>,
     ) -> bool {
+        // The identity knows the topic's name; its id changes once somebody asks for it.
+        let topic = self.everything();
         let (identity, resumes, clock) = (envelope.identity(), self.resumes(), self.stream.clock(now.mono));
         let shard = &mut self.shards[index];
         let Some((_, link)) = shard.by_socket(socket) else { return false };
@@ -251,8 +282,11 @@ impl Machine {
         let joined = link.handshake.as_ref().map_or(0, |handshake| handshake.joined_at);
         let expected = link.handshake.as_mut().is_some_and(|handshake| handshake.was_expected(identity));
         let joined_at = if resumes { EVER } else { joined };
+        let is_late = shard.reads_late();
         let is_copy = shard.copies.as_mut().is_some_and(|window| {
-            window.forget(clock);
+            if !is_late {
+                window.forget(clock);
+            }
             let identity = Some(identity);
             let (link, body, has_company, is_late) = (link_id, envelope.body, false, true);
             let event = Sighting { topic, body, identity, link, joined_at, now: clock, has_company, is_late };

@@ -68,15 +68,21 @@ pub(crate) enum Cargo {
 }
 
 /// Items by time; of the same time, in the order they were planned.
-#[derive(Debug, Default)]
-pub(crate) struct Agenda {
+#[derive(Debug)]
+pub(crate) struct Agenda<T = Item> {
     /// Boxed: an outcome is large, and a tree moves what it holds.
-    items: BTreeMap<(u64, u64), Box<Item>>,
+    items: BTreeMap<(u64, u64), Box<T>>,
     planned: u64,
 }
 
-impl Agenda {
-    pub(crate) fn plan(&mut self, at: u64, item: Item) {
+impl<T> Default for Agenda<T> {
+    fn default() -> Self {
+        Self { items: BTreeMap::new(), planned: 0 }
+    }
+}
+
+impl<T> Agenda<T> {
+    pub(crate) fn plan(&mut self, at: u64, item: T) {
         self.planned += 1;
         self.items.insert((at, self.planned), Box::new(item));
     }
@@ -85,15 +91,25 @@ impl Agenda {
         self.items.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes out what a process that is no more would have had a part in.
-    pub(crate) fn forget_process(&mut self) -> Vec<Item> {
-        let outlives = |item: &Item| {
-            matches!(item, Item::ChannelEnds(_) | Item::Begin | Item::Publish | Item::Burst | Item::Chaos)
-        };
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.items.pop_first().map(|(_, item)| *item)
+    }
+
+    /// Takes out what is not to be kept.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(&T) -> bool) -> Vec<T> {
         let (left, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.items).into_iter().partition(|(_, item)| outlives(item));
+            std::mem::take(&mut self.items).into_iter().partition(|(_, item)| is_kept(item));
         self.items = left;
         gone.into_values().map(|item| *item).collect()
+    }
+}
+
+impl Agenda {
+    /// Takes out what a process that is no more would have had a part in.
+    pub(crate) fn forget_process(&mut self) -> Vec<Item> {
+        self.keep(|item| {
+            matches!(item, Item::ChannelEnds(_) | Item::Begin | Item::Publish | Item::Burst | Item::Chaos)
+        })
     }
 
     /// Damages the events on their way through this socket.
@@ -106,9 +122,5 @@ impl Agenda {
                 *cargo = Cargo::Damaged(*event);
             }
         }
-    }
-
-    pub(crate) fn take(&mut self) -> Option<Item> {
-        self.items.pop_first().map(|(_, item)| *item)
     }
 }

@@ -144,7 +144,27 @@ impl Rules {
                 self.respects_floor(1, now);
                 self.one_call(now);
             }
-            Effect::Connect { .. } | Effect::LoadCursor => unreachable!("this world has channels only"),
+            Effect::Connect { link, socket, generation, .. } => {
+                assert!(!self.forgotten.contains(link), "an output names {link:?}, which was forgotten");
+                self.links.insert(*link);
+                let mut others = self.operations.values();
+                let is_beside = others
+                    .any(|effect| matches!(effect, Effect::Connect { link: other, .. } if other == link));
+                assert!(!is_beside, "P6.1: two connections under way for one link");
+                assert!(socket.0 > self.last_socket, "a socket's name was used twice");
+                self.last_socket = socket.0;
+                if let Some(generation) = generation {
+                    self.token_is_best(generation.0, now);
+                    let lives = self.grants.get(&generation.0).is_some_and(|grant| now < grant.ends_at);
+                    assert!(lives, "P6.6: a connection with a token that has ended");
+                }
+                self.respects_floor(2, now);
+                self.paced("open", now, self.bounds.opens);
+            }
+            Effect::LoadCursor => {
+                let is_loading = self.operations.values().any(|effect| *effect == Effect::LoadCursor);
+                assert!(!is_loading, "the cursor is loaded twice at once");
+            }
             Effect::ListSubscriptions { link, generation } => {
                 self.link_is_known(*link);
                 self.token_is_best(generation.0, now);
@@ -170,7 +190,8 @@ impl Rules {
             Outcome::Socket(result) => (2, result.as_ref().err()),
             Outcome::Channels(result) => (1, result.as_ref().err()),
             Outcome::Listed(result) => (1, result.as_ref().err()),
-            Outcome::Cursor(_) => unreachable!("this world has channels only"),
+            // Asks for no waits.
+            Outcome::Cursor(_) => (2, None),
         };
         if let Some(wait) = failure.and_then(Failure::retry_after_ms) {
             self.floor(door, now + wait.min(DAY_MS));
@@ -184,6 +205,7 @@ impl Rules {
                 }
             }
             (Effect::CreateChannel { generation, .. }, Outcome::Channel(Err(failure)))
+            | (Effect::Connect { generation: Some(generation), .. }, Outcome::Socket(Err(failure)))
             | (Effect::Subscribe { generation, .. }, Outcome::Subscriptions(Err(failure))) => {
                 if let (Some(401), Some(grant)) = (failure.status(), self.grants.get_mut(&generation.0)) {
                     grant.refused = true;
@@ -191,7 +213,8 @@ impl Rules {
             }
             (Effect::CreateChannel { .. }, Outcome::Channel(Ok(_)))
             | (Effect::Subscribe { .. }, Outcome::Subscriptions(Ok(_)))
-            | (Effect::OpenSocket { .. }, Outcome::Socket(_))
+            | (Effect::OpenSocket { .. } | Effect::Connect { .. }, Outcome::Socket(_))
+            | (Effect::LoadCursor, Outcome::Cursor(_))
             | (Effect::ListChannels { .. }, Outcome::Channels(_))
             | (Effect::ListSubscriptions { .. }, Outcome::Listed(_)) => {}
             _ => return false,
