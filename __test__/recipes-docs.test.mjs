@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { connections, kill, isOpen, publisher } from './support/gateway.mjs'
 import { readersFolder, runRecipe } from './support/recipes.mjs'
 import { range } from './support/journal.mjs'
-import { sentAt, simulator, until } from './support/world.mjs'
+import { clientOf, sentAt, simulator, until } from './support/world.mjs'
 
 const OPTIONS = { timeout: 60_000 }
 const TOPIC = 'v2.users.u1.presence'
@@ -146,4 +146,22 @@ test('closes every minute: ours comes back each time, and is never a storm', OPT
   while (closes() < 3) await endure(t, { sim, events, program, kills: 0 })
   const { made } = judge({ sim, endpoint: 'minute', program })
   assert.deepEqual(made.filter(({ status }) => status === 429), []) // prettier-ignore
+})
+
+test('closes every minute: who replaces the connection before loses nothing', OPTIONS, async (t) => {
+  const sim = await simulator(t, { gateway: { closeEveryMs: 2_000, connectLimit: 100 } })
+  const endpoint = { url: `${sim.urls.gateway}/minute`, event: { id: '/id' } }
+  const client = clientOf(t, sim, { region: { login: sim.urls.login }, topics: [], endpoint })
+  const events = publisher(sim, TOPIC)
+  const heard = []
+  client.on('event', ({ eventBody }) => heard.push(eventBody.n))
+  await client.connect()
+  events.start(t)
+  const rotating = setInterval(() => client.rotate().catch(() => {}), 1_000)
+  t.after(() => clearInterval(rotating))
+  await until(() => connections(sim, 'minute').length >= 5)
+  events.stop()
+  await until(() => heard.length === events.last)
+  assert.deepEqual(heard.toSorted((a, b) => a - b), range(1, events.last)) // prettier-ignore
+  assert.deepEqual(client.gaps(), [])
 })
