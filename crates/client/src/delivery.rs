@@ -20,6 +20,7 @@ use crate::options::QueueOptions;
 use crate::queue::{Arrived, Counts, Drops, EventQueue};
 use crate::reader::{Mark, Reader};
 use crate::shared::log;
+use crate::strangers;
 use crate::topic_options::TopicOptions;
 use crate::treatment::Treatments;
 
@@ -170,9 +171,7 @@ impl Delivery {
     fn queued(&self, state: &mut State, now: u64) {
         if state.queue.has_strangers() && !state.told_of_strangers {
             state.told_of_strangers = true;
-            let message =
-                "too many names of topics, or too long ones: events of further ones are called \"*\"";
-            self.tell(state, log("warn", message.into()));
+            self.tell(state, log("warn", strangers::WARNING.into()));
         }
         if state.queue.is_full() {
             self.full.store(true, Ordering::Release);

@@ -42,6 +42,7 @@ mod secret;
 mod shared;
 mod socket;
 mod stats;
+mod strangers;
 mod timer;
 mod tls;
 mod topic_options;

@@ -11,6 +11,7 @@ use crate::batch::{Batch, Flags, ROW_WIDTH, Row};
 use crate::chunk::Chunk;
 use crate::options::{OnFull, QueueOptions};
 use crate::reader::Parts;
+use crate::strangers;
 
 /// What an event costs beside its text: its row and the line feed behind it.
 const ROW_BYTES: usize = ROW_WIDTH * size_of::<i32>() + 1;
@@ -21,11 +22,6 @@ const SPARE_CHUNKS: usize = 4;
 /// The service sends one version; a peer that invents them must not fill the table of names.
 const VERSIONS: usize = 64;
 const VERSION_BYTES: usize = 32;
-
-/// The same for names of topics that come from outside; what has no room is called [`ANY_NAME`].
-const FREE_NAMES: usize = 100_000;
-const FREE_NAME_BYTES: usize = 1_000;
-const ANY_NAME: &str = "*";
 
 /// An event on its way into the queue.
 #[derive(Clone, Debug)]
@@ -340,9 +336,9 @@ impl Names {
     /// The index of a name that anybody may have made up, and of what topic it is to the rules.
     fn free(&mut self, name: &str, id: Option<TopicId>) -> u32 {
         let is_known = self.named.contains_key(name);
-        let has_room = self.named.len() < FREE_NAMES && name.len() <= FREE_NAME_BYTES;
+        let has_room = self.named.len() < strangers::MOST && name.len() <= strangers::MOST_BYTES;
         self.is_full |= !is_known && !has_room;
-        let index = self.named(if is_known || has_room { name } else { ANY_NAME });
+        let index = self.named(if is_known || has_room { name } else { strangers::ANY });
         if let Some(id) = id {
             self.ids.insert(index as usize, id);
         }

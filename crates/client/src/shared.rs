@@ -29,6 +29,7 @@ use crate::outlet::{Kept, ToDelivery};
 use crate::runtime::SharedRuntime;
 use crate::secret::Secret;
 use crate::socket::Handle;
+use crate::strangers::Strangers;
 use crate::timer::{self, Timer};
 
 pub(crate) use turn::Turn;
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     held: BTreeMap<SocketId, (u32, Held)>,
     chronicle: Option<Chronicle>,
     filter: Option<Filter>,
+    /// Names that the journal has seen in this run; the queue knows its own.
+    strangers: Strangers,
     closing: Option<Closing>,
     /// The journal has been or is being closed.
     journal_closed: bool,
@@ -142,6 +145,7 @@ impl Shared {
             held: BTreeMap::new(),
             chronicle,
             filter: None,
+            strangers: Strangers::default(),
             closing: None,
             journal_closed: false,
             fenced_gap: None,

@@ -565,6 +565,43 @@ fn a_journal_goes_on_from_its_last_event() {
     );
 }
 
+#[test]
+fn without_resume_a_journal_tells_what_the_time_between_two_processes_cost() {
+    let mut sim = sim("");
+    for topics in [&[][..], &[TOPIC]] {
+        let folder = tempfile::tempdir().unwrap();
+        let more = json!({ "journal": { "path": folder.path().join("journal.db") }, "topics": topics });
+        let mut world = live(sim, "query", &json!({}), &more);
+        world.publish(1);
+        world.until("an event", |world| !world.observer.events().is_empty());
+        ack(&world.observer);
+        let world = live(world.crash().0, "query", &json!({}), &more);
+        let gaps = world.observer.gaps();
+        let down: Vec<_> = gaps.iter().filter(|gap| gap.reason == Reason::ProcessDown).collect();
+        assert!(!down.is_empty(), "{topics:?}: {gaps:?}");
+        assert!(down.iter().all(|gap| gap.to.is_some()), "{down:?}");
+        let names = if topics.is_empty() { vec!["*"] } else { topics.to_vec() };
+        assert_eq!(down.last().unwrap().topics, names);
+        sim = world.close().0;
+    }
+}
+
+#[test]
+fn an_endpoint_behind_tls_is_verified_as_hosts_are() {
+    let sim = sim(r#"{"tls":true}"#);
+    let authority = sim.certificate().unwrap().to_owned();
+    let network = json!({ "connectTimeoutMs": 3_000, "requestTimeoutMs": 5_000, "ca": authority });
+    let more = json!({ "network": network });
+    let mut world = live(sim, "header", &json!({ "auth": "header" }), &more);
+    world.publish(1);
+    world.until("an event", |world| !world.observer.events().is_empty());
+    let (sim, _) = world.crash();
+    let mut world = on(sim, "open", &json!({ "auth": "none" }), &json!({ "credentials": null }));
+    world.until("a refusal", |world| {
+        serde_json::to_string(&world.observer.controls()).unwrap().contains("TLS_ERROR")
+    });
+}
+
 // P8.1
 #[test]
 fn no_secret_of_an_endpoint_is_in_anything_the_client_tells() {

@@ -254,3 +254,47 @@ fn invented_versions_do_not_fill_the_table_of_names() {
     assert_eq!(reader.drain_all(&mut queue).len(), 10_000);
     assert!(reader.names.len() <= VERSIONS + 4);
 }
+
+#[test]
+fn names_that_come_from_outside_do_not_fill_the_table() {
+    let mut queue = EventQueue::new(options(usize::MAX, usize::MAX, OnFull::Pause));
+    let mut push = |name: &str| {
+        queue.push(&Arrived { is_foreign: true, topic_name: name, ..nameless() });
+        queue.has_strangers()
+    };
+    for n in 0..crate::strangers::MOST {
+        assert!(!push(&n.to_string()));
+    }
+    assert!(!push("17"));
+    assert!(push("one too many") && push("another"));
+    let mut reader = Reader::default();
+    let names: Vec<String> = reader.drain_all(&mut queue).into_iter().map(|seen| seen.topic).collect();
+    assert_eq!(&names[crate::strangers::MOST..], ["17", "*", "*"]);
+    assert_eq!(reader.names.len(), crate::strangers::MOST + 1);
+}
+
+#[test]
+fn what_is_dropped_of_strange_names_is_accounted_for_as_their_topic() {
+    for on_full in [OnFull::DropOldest, OnFull::DropNewest] {
+        let mut queue = EventQueue::new(options(1, usize::MAX, on_full));
+        queue.push(&Arrived { is_foreign: true, topic_name: "strange", ..nameless() });
+        queue.push(&Arrived { is_foreign: true, topic_name: "stranger", ..nameless() });
+        assert_eq!(queue.take_drops().unwrap().topics, BTreeSet::from([TopicId(9)]));
+    }
+}
+
+fn nameless() -> Arrived<'static> {
+    Arrived {
+        topic: Some(TopicId(9)),
+        is_foreign: false,
+        topic_name: "",
+        channel: 0,
+        version: None,
+        text: "{}",
+        body: "null",
+        metadata: None,
+        received_at: 1,
+        sequence: None,
+        flags: Flags::LIVE,
+    }
+}

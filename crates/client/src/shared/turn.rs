@@ -23,9 +23,10 @@ use crate::queue::Arrived;
 use crate::reader::Parts;
 use crate::secret::{Secret, Secrets};
 use crate::socket::{self, Saying, Script};
+use crate::strangers;
 use crate::topic_options::TopicOptions;
 
-use super::{Core, KnownChannel, Shared, Started, panic_text};
+use super::{Core, KnownChannel, Shared, Started, log, panic_text};
 
 /// One change of the machine, under the lock.
 pub(crate) struct Turn<'a> {
@@ -375,8 +376,14 @@ impl Turn<'_> {
         }
         let topic_name = foreign.unwrap_or(own_name);
         if let (Some(kept), Some(chronicle)) = (&self.shared.kept, &mut self.core.chronicle) {
-            let origin = Origin::Live;
-            let record = Record { received_at, origin, topic: topic_name, channel, frame: text };
+            let (topic, is_first) = match foreign {
+                Some(name) => self.core.strangers.admit(name),
+                None => (own_name, false),
+            };
+            if is_first {
+                self.shared.delivery.push_control(log("warn", strangers::WARNING.into()));
+            }
+            let record = Record { received_at, origin: Origin::Live, topic, channel, frame: text };
             return chronicle.appended(kept.journal.append(&record));
         }
         let event = Arrived {
