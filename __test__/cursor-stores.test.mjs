@@ -140,6 +140,7 @@ const EXAMPLES = {
   },
 }
 
+// P12.6, P12.8
 for (const [name, exampleAt] of Object.entries(EXAMPLES)) {
   const options = { timeout: 120_000, ...unlessInstalled(name) }
 

@@ -100,6 +100,7 @@ function judge({ sim, endpoint, program }) {
   return { made, missing, gaps }
 }
 
+// P12.3, P12.4
 test('token in the query: ours lives through lost connections and expired tokens', OPTIONS, async (t) => {
   const { sim, run, events } = await arena(t, 'token-in-query', OURS, {}, { tokenLifeMs: 1_500 })
   const program = await run()
@@ -109,6 +110,7 @@ test('token in the query: ours lives through lost connections and expired tokens
   assert.ok(gaps.length >= 3)
 })
 
+// P12.1, P12.2, P12.4
 test('first message: ours waits until it may, and renews its token on the socket', OPTIONS, async (t) => {
   const options = { tokenLifeMs: 1_500 }
   const { sim, run, events } = await arena(t, 'first-message', OURS, { readyDelayMs: 50 }, options)
@@ -120,6 +122,7 @@ test('first message: ours waits until it may, and renews its token on the socket
   for (const { asked } of made.filter(isOpen)) assert.deepEqual(asked.map(({ topic }) => topic), [TOPIC, OTHER]) // prettier-ignore
 })
 
+// P12.6, P12.8
 test('since: ours loses nothing and repeats nothing; killed, it goes on from its cursor', OPTIONS, async (t) => {
   const { sim, run, events } = await arena(t, 'since', OURS, { inclusive: false }, { tokenLifeMs: 1_500 })
   const seen = new Set()
@@ -137,6 +140,7 @@ test('since: ours loses nothing and repeats nothing; killed, it goes on from its
   assert.deepEqual([...seen].sort((a, b) => a - b), range(Math.min(...seen), Math.max(...seen))) // prettier-ignore
 })
 
+// P12.3, P12.5
 test('closes every minute: ours comes back each time, and is never a storm', OPTIONS, async (t) => {
   const gateway = { closeEveryMs: 1_000, connectLimit: 5, connectWindowMs: 1_000 }
   const { sim, run, events } = await arena(t, 'closes-every-minute', OURS, gateway)
@@ -148,6 +152,7 @@ test('closes every minute: ours comes back each time, and is never a storm', OPT
   assert.deepEqual(made.filter(({ status }) => status === 429), []) // prettier-ignore
 })
 
+// P3.3
 test('closes every minute: who replaces the connection before loses nothing', OPTIONS, async (t) => {
   const sim = await simulator(t, { gateway: { closeEveryMs: 2_000, connectLimit: 100 } })
   const endpoint = { url: `${sim.urls.gateway}/minute`, event: { id: '/id' } }
