@@ -375,6 +375,87 @@ fn closing_waits_for_the_last_save() {
     assert_eq!(numbers(&world.observer), [11]);
 }
 
+#[test]
+fn what_is_acknowledged_meanwhile_is_in_the_next_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = live(sim(""), "since", &since(), &with_file(&folder.path().join("cursor.json")));
+    let begin = std::time::Instant::now();
+    let mut n = 0;
+    world.until("a second", |world| {
+        n += 1;
+        world.publish(n);
+        ack(&world.observer);
+        begin.elapsed() > std::time::Duration::from_secs(1)
+    });
+    world.until("every event", |world| numbers(&world.observer).last() == Some(&n));
+    ack(&world.observer);
+    let position = world.observer.client.stats().machine.direct.unwrap().position;
+    world.until("the last save", |world| saved_position(&world.observer) == position);
+    let most = begin.elapsed().as_millis() as u64 / 100 + 1;
+    let stats = world.observer.client.stats().cursor.unwrap();
+    assert!((2..=most).contains(&stats.saves), "{stats:?}, at most {most}");
+    assert!(stats.saved_at.is_some() && stats.failures == 0, "{stats:?}");
+}
+
+#[test]
+fn events_that_are_not_handed_over_move_the_cursor_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut more = with_file(&folder.path().join("cursor.json"));
+    more["delivery"] = json!({ "topics": [TOPIC] });
+    let mut world = live(sim(""), "since", &since(), &more);
+    world.publish(1);
+    world.until("an event", |world| world.observer.events().len() == 1);
+    ack(&world.observer);
+    for _ in 0..20 {
+        world.sim.publish(OTHER, Some("{}")).unwrap();
+    }
+    world.until("the others", |world| world.observer.client.stats().filtered == 20);
+    let position = world.observer.client.stats().machine.direct.unwrap().position;
+    world.until("a save", |world| saved_position(&world.observer) == position);
+    // One that waits to be acknowledged holds up those behind it.
+    world.publish(2);
+    world.until("an event", |world| world.observer.events().len() == 2);
+    world.sim.publish(OTHER, Some("{}")).unwrap();
+    world.until("one more", |world| world.observer.client.stats().filtered == 21);
+    let mut world = live(world.crash().0, "since", &since(), &more);
+    world.publish(3);
+    world.until("both", |world| world.observer.events().len() == 2);
+    assert_eq!(numbers(&world.observer), [2, 3]);
+}
+
+#[test]
+fn a_cursor_beside_a_journal_follows_what_was_acknowledged_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cursor.json");
+    let mut more = with_file(&path);
+    more["journal"] = json!({ "path": folder.path().join("journal.db") });
+    let mut world = live(sim(""), "since", &since(), &more);
+    for n in 1..=20 {
+        world.publish(n);
+    }
+    world.until("events", |world| world.observer.events().len() == 20);
+    world.observer.client.ack(10);
+    let position = |world: &World, n: usize| {
+        let text: serde_json::Value = serde_json::from_str(&world.observer.events()[n - 1].text).unwrap();
+        text["timestamp"].as_str().map(str::to_owned)
+    };
+    let tenth = position(&world, 10);
+    world.until("a save", |world| saved_position(&world.observer) == tenth);
+    let mut world = live(world.crash().0, "since", &since(), &more);
+    // The journal brings again what was not acknowledged, and acknowledging that moves the cursor.
+    world.publish(21);
+    world.until("the rest", |world| world.observer.events().len() == 11);
+    assert_eq!(numbers(&world.observer), (11..=21).collect::<Vec<_>>());
+    ack(&world.observer);
+    let last = position(&world, 11);
+    world.until("another save", |world| saved_position(&world.observer) == last);
+    // Without the journal the cursor alone goes on.
+    let mut world = live(world.close().0, "since", &since(), &with_file(&path));
+    world.publish(22);
+    world.until("the next", |world| !world.observer.events().is_empty());
+    assert_eq!(numbers(&world.observer), [22]);
+}
+
 fn refusal(more: &serde_json::Value) -> OptionError {
     let mut all = json!({ "endpoint": since(), "credentials": { "kind": "provider" } });
     all["endpoint"]["url"] = "wss://gateway.example.com/".into();
