@@ -20,11 +20,11 @@ function publish(sim, from, to) {
   for (const n of range(from, to)) sim.publish(TOPIC, { n })
 }
 
-/** What `publish` gives positions of their own: the simulator's are times. */
+/** As `publish`, but each event has a position of its own: the simulator's are times in milliseconds, by a clock of its own. */
 async function publishApart(sim, from, to) {
   for (const n of range(from, to)) {
     const before = Date.now()
-    await until(() => Date.now() > before)
+    await until(() => Date.now() > before + 1)
     sim.publish(TOPIC, { n })
   }
 }
@@ -223,9 +223,9 @@ test('what is no cursor ends the client and is left as it is', async (t) => {
 test('a bare position is a cursor', async (t) => {
   const sim = await simulator(t)
   const store = new MemoryStore()
-  const position = new Date().toISOString()
-  store.kept = position
   publish(sim, 1, 3)
+  const position = new Date(sim.log().events[0].at).toISOString()
+  store.kept = position
   const client = directClient(t, sim, endpoints(sim).since, { cursor: store })
   client.connect()
   assert.deepEqual(numbers(await take(client.events(), 3)), [1, 2, 3])

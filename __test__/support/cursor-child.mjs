@@ -8,7 +8,11 @@ import { NotificationClient } from '../../index.js'
 
 const client = new NotificationClient(JSON.parse(process.argv[2]))
 client.on('error', ({ code, message }) => writeSync(2, `${code}: ${message}\n`))
-client.connect().then(() => writeSync(1, 'l\n'))
+client.connect().then(
+  () => writeSync(1, 'l\n'),
+  // Told to end before.
+  () => {},
+)
 process.once('SIGTERM', () => client.close())
 
 for await (const event of client.events()) {
