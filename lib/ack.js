@@ -56,7 +56,7 @@ class Acknowledger {
     this.#reach(given === undefined ? done : Math.min(done, given - 1))
   }
 
-  /** The only reader was left: it is not done with what it was given last, nor with what it had not read. */
+  /** From this event on it goes back: the only reader was left, or the end has come. */
   abandoned(sequence) {
     if (sequence !== undefined && sequence <= this.#handed) this.#handed = sequence - 1
   }

@@ -258,6 +258,7 @@ class NotificationClient extends EventEmitter {
 
   #closeNative() {
     if (this.#isOver) return
+    this.#pump.retract()
     this.#acks.flush()
     this.#native.close()
   }

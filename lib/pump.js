@@ -111,7 +111,15 @@ class Pump {
     this.#holding = true
   }
 
-  /** With a journal: hands over nothing beyond a sequence, and calls once everybody is done with what comes before. */
+  /** Where events are acknowledged: iterators give nothing of what they hold, or it would come once more later. */
+  retract() {
+    for (const stream of this.#streams) {
+      this.#acks.abandoned(stream.unread)
+      stream.discard()
+    }
+  }
+
+  /** With a journal or a cursor: hands over nothing beyond a sequence, and calls once everybody is done with what comes before. */
   drain(sequence, done) {
     this.#limit = sequence
     this.#onDrained = done

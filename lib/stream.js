@@ -57,7 +57,12 @@ class EventStream {
 
   /** The first sequence that its reader is not done with. */
   get pending() {
-    return this.#given ?? this.#buffer[this.#head]?.sequence
+    return this.#given ?? this.unread
+  }
+
+  /** The first sequence that was not given. */
+  get unread() {
+    return this.#buffer[this.#head]?.sequence
   }
 
   /** Takes an event; whoever pushes calls `settle` once it has pushed all it has. */
