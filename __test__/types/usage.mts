@@ -214,7 +214,9 @@ const lost = sim.log().events.filter((event) => event.reason !== null)
 void [lost.length, sim.publish('v2.users.u.presence', { id: 'u' })]
 await sim.stop()
 
-const strict = await Simulator.start({ gateway: { readyDelayMs: 50, early: 'close', tokenEnd: 'frame', connectLimit: null } })
+const strict = await Simulator.start({
+  gateway: { readyDelayMs: 50, early: 'close', tokenEnd: 'frame', connectLimit: null },
+})
 const place: string = `${strict.urls.gateway}/first-message`
 const early = strict.log().gateway.filter(({ earlyFrames, token }) => earlyFrames > 0 || token === 'expired')
 void [place, early[0]?.asked[0]?.topic, strict.counts().gateway]
