@@ -20,7 +20,7 @@ use crate::shared::Shared;
 /// Two saves are at least so far apart.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How long the next try of a save waits at most while the client ends.
+/// How long the next try of a save waits while the client ends.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The cursor of one client.
@@ -234,12 +234,8 @@ impl Keeper {
         }
     }
 
-    /// Waits so long, or while the client ends a moment.
+    /// Waits so long, but not beyond the end.
     async fn pause(&self, time: Duration) {
-        let is_ending = self.state().is_ending;
-        if is_ending {
-            return sleep(time.min(LAST_WAIT)).await;
-        }
         tokio::select! {
             () = sleep(time) => {}
             () = self.until_end() => {}
@@ -272,15 +268,17 @@ pub(crate) async fn run(shared: Arc<Shared>, keeper: Arc<Keeper>) {
     while let Some(cursor) = keeper.next().await {
         let saved = keeper.save(&shared, cursor.to_text()).await;
         let now = shared.clock.now().wall;
-        let wait = match saved {
+        match saved {
             Ok(()) => {
-                let mut state = keeper.state();
-                state.saved.position = Some(cursor.position);
-                state.saved.saved_at = Some(now);
-                state.saved.saves += 1;
-                state.saved.failing = false;
+                {
+                    let mut state = keeper.state();
+                    state.saved.position = Some(cursor.position);
+                    state.saved.saved_at = Some(now);
+                    state.saved.saves += 1;
+                    state.saved.failing = false;
+                }
                 bound = first_wait;
-                EVERY
+                keeper.pause(EVERY).await;
             }
             Err(why) => {
                 {
@@ -292,10 +290,13 @@ pub(crate) async fn run(shared: Arc<Shared>, keeper: Arc<Keeper>) {
                 shared.tell(Control::Notice(Notice::Error(report(&why))));
                 let wait = Duration::from_millis(shared.random_up_to(bound)).max(EVERY);
                 bound = bound.saturating_mul(2).min(longest_wait);
-                wait
+                keeper.pause(wait).await;
+                let is_ending = keeper.state().is_ending;
+                if is_ending {
+                    sleep(LAST_WAIT).await;
+                }
             }
-        };
-        keeper.pause(wait).await;
+        }
     }
 }
 

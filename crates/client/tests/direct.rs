@@ -273,6 +273,23 @@ fn a_server_that_sends_before_it_reads_is_asked_for_every_topic() {
 }
 
 #[test]
+fn a_frame_of_a_million_items_that_are_nothing_harms_nobody() {
+    let gateway = Gateway::open(|mut socket| {
+        let mut items = "1,".repeat(2_000_000);
+        items.pop();
+        for n in 1..=2 {
+            socket.send(Message::text(format!("[{items}]"))).unwrap();
+            socket.send(event("t", n)).unwrap();
+        }
+        listen(&mut socket, |_, _| ());
+    });
+    let mut observer = odd(&gateway, &json!({ "event": { "batch": true } }), &json!({}));
+    observer.until("both events", |observer| numbers(observer) == [1, 2]);
+    observer.until("connected", |observer| observer.client.state() == ClientState::Connected);
+    assert_eq!(gateway.asked.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn a_server_that_takes_no_bytes_is_given_up() {
     // It sends and never reads: alive by every other measure.
     let gateway = Gateway::open(|mut socket| {
