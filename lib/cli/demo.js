@@ -32,25 +32,38 @@ async function run({ values, signal, end, env }) {
   )
 
   const sim = await Simulator.start(simulatorOptions(seconds))
+  try {
+    const summary = await live({ sim, seconds, rate, signal, timeline })
+    timeline.summary(summary)
+    return summary.unreportedLoss === 0 ? EXIT.done : EXIT.loss
+  } finally {
+    await sim.stop()
+  }
+}
+
+/** A client's life; resolves with what became of the events. */
+async function live({ sim, seconds, rate, signal, timeline }) {
   const client = new NotificationClient({ ...clientOptions(sim, seconds), topics: NAMES })
   const ledger = new Ledger(sim, client)
   timeline.follow(client)
   try {
-    await client.connect({ signal })
-    const traffic = sim.traffic({ ratePerSecond: rate, topics: TOPICS })
-    await script({ sim, client, seconds, signal, tell: (fault) => timeline.fault(fault) })
-    traffic.stop()
-    sim.clearFaults()
-    await ledger.settle(SETTLE_MS)
-  } catch (error) {
-    if (!signal.aborted) throw error
+    await throughFaults({ sim, client, ledger, seconds, rate, signal, timeline }).catch((error) => {
+      if (!signal.aborted) throw error
+    })
+    return ledger.summary()
+  } finally {
+    timeline.stop()
+    await client.close()
   }
-  timeline.stop()
-  const summary = ledger.summary()
-  await client.close()
-  await sim.stop()
-  timeline.summary(summary)
-  return summary.unreportedLoss === 0 ? EXIT.done : EXIT.loss
+}
+
+async function throughFaults({ sim, client, ledger, seconds, rate, signal, timeline }) {
+  await client.connect({ signal })
+  const traffic = sim.traffic({ ratePerSecond: rate, topics: TOPICS })
+  await script({ sim, client, seconds, signal, tell: (fault) => timeline.fault(fault) })
+  traffic.stop()
+  sim.clearFaults()
+  await ledger.settle(SETTLE_MS)
 }
 
 async function listenToService({ values, signal, end, env, timeline }) {
