@@ -175,11 +175,16 @@ impl<'a> Run<'a> {
         let renewals = self.renewals(&log);
         let upgrades: Vec<_> = log.requests.iter().filter(|request| request.operation == "upgrade").collect();
         let attempts = upgrades.len();
-        // A step that followed the refusal of a successor is told to nobody.
-        let refusals = upgrades.iter().filter(|request| request.faults.contains(&"status")).count();
+        // The step after the refusal of a connection beside another one is told to nobody.
+        let is_beside = |at: u64| {
+            let mut open = log.gateway.iter().filter(|record| record.status == 101 && record.opened_at <= at);
+            open.any(|record| record.ended_at.is_none_or(|end| end >= at))
+        };
+        let refused = upgrades.iter().filter(|request| request.status != Some(101));
+        let refusals = refused.filter(|request| is_beside(request.at)).count();
         let most = steps + renewals + self.beside + refusals;
         eprintln!(
-            "{}: {attempts} connections, {steps} steps, {renewals} renewals, {} beside, {} kills, {} events",
+            "{}: {attempts} connections, {steps} steps, {renewals} renewals, {} beside, {refusals} refused beside, {} kills, {} events",
             self.recipe.path, self.beside, self.kills, self.published
         );
         assert!(attempts <= most, "{attempts} connections, {most} accounted for: {:#?}", log.gateway);
