@@ -489,8 +489,8 @@ export interface CursorStats {
 
 export interface Health {
   /**
-   * `ok`: all is live. `degraded`: some is not, or a standby is missing, or the queue or the journal takes no more. `down`:
-   * nothing is live, and has not been for a while.
+   * `ok`: all is live. `degraded`: some is not, or a standby is missing, or the queue or the journal takes no more, or the cursor
+   * cannot be saved. `down`: nothing is live, and has not been for a while.
    */
   status: 'ok' | 'degraded' | 'down'
   state: ClientState
@@ -812,16 +812,16 @@ export type CursorStore =
   | {
       /**
        * Gives what `save` was given last, or null if it never was. Called once before the first connection, and again with backoff
-       * when it rejects, gives anything else, or nothing within `network.requestTimeoutMs`. A text that `save` was never given is
-       * taken for a bare position, as the server would write it, unless it is JSON, which must be a cursor: otherwise the client
-       * fails with `CURSOR_CORRUPT`.
+       * when it rejects, gives anything else, or nothing within `network.requestTimeoutMs`. A text that is no JSON object is taken
+       * for a bare position, as the server would write it; a JSON object must be what `save` was given, otherwise the client fails
+       * with `CURSOR_CORRUPT`.
        */
       load(): Promise<string | null> | string | null
       /**
        * Keeps the cursor, a JSON text of up to some 100 KB that holds the position and no secret. Has to be on the safe side when
        * it resolves. One that takes longer than `network.requestTimeoutMs` counts as failed, and is called again.
        */
-      save(cursor: string): Promise<void> | void
+      save(cursor: string): Promise<unknown> | void
     }
 
 /**

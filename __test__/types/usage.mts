@@ -111,6 +111,7 @@ const store: CursorStore = { load: async () => null, save: async (cursor: string
 const direct: DirectClientOptions = { endpoint, credentials, region: 'us-east-1', cursor: store }
 new NotificationClient(direct)
 new NotificationClient({ ...direct, cursor: { load: () => 'position', save() {} } })
+new NotificationClient({ ...direct, cursor: { load: async () => null, save: async () => 'OK' } })
 // @ts-expect-error no such way to authenticate
 new NotificationClient({ endpoint: { url, auth: 'basic' }, credentials })
 // @ts-expect-error an endpoint has a url
