@@ -111,8 +111,8 @@ pub struct SimOptions {
     pub late_conversations: usize,
     /// Paths of the REST API that answer 403. Default none.
     pub denied_paths: Vec<DeniedPath>,
-    /// Bytes of published events that the REST API can still tell about until it is asked, at least 1; the oldest are
-    /// forgotten. Default 67 108 864.
+    /// Bytes of published events that the REST API can still tell about until it is asked, at least 1, and as many again for
+    /// `/gateway/since`; the oldest are forgotten. Default 67 108 864.
     pub history_bytes: usize,
 
     /// The endpoints under `/gateway/`, which are not Genesys Cloud's.

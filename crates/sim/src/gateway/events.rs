@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Gateway, Kept};
+use super::{Gateway, Kept, replay::Limits};
 use crate::{
     book::Hit,
     clock::iso,
@@ -66,8 +66,13 @@ impl State {
 
     /// Keeps an event for those who begin before it.
     pub(crate) fn keep(&mut self, event: &Arc<Kept>) {
-        let options = &self.settings.options.gateway;
-        self.kept.add(Arc::clone(event), options.retention_events, options.retention_ms);
+        let options = &self.settings.options;
+        let limits = Limits {
+            events: options.gateway.retention_events,
+            bytes: options.history_bytes,
+            retention_ms: options.gateway.retention_ms,
+        };
+        self.kept.add(Arc::clone(event), limits);
     }
 
     /// Topics that were asked for on open connections, and whether one of them is sent whatever there is.

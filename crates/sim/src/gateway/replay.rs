@@ -6,6 +6,8 @@ use super::position::Position;
 #[derive(Default)]
 pub(crate) struct Buffer {
     kept: VecDeque<Arc<Kept>>,
+    /// Of their bodies and topics.
+    bytes: usize,
     /// The last event that is not kept any more: its time and number.
     forgotten: Option<(u64, u64)>,
 }
@@ -20,14 +22,29 @@ pub(crate) struct Kept {
     pub(crate) id: String,
 }
 
+/// What is kept at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    pub(crate) retention_ms: u64,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.topic.len() + self.body.len()
+    }
+}
+
 impl Buffer {
-    pub(crate) fn add(&mut self, event: Arc<Kept>, most: usize, retention_ms: u64) {
+    pub(crate) fn add(&mut self, event: Arc<Kept>, limits: Limits) {
         let now = event.at;
+        self.bytes += event.bytes();
         self.kept.push_back(event);
-        while self.kept.len() > most {
+        while self.kept.len() > limits.events || self.bytes > limits.bytes {
             self.forget();
         }
-        self.forget_before(now.saturating_sub(retention_ms));
+        self.forget_before(now.saturating_sub(limits.retention_ms));
     }
 
     /// What a stream from `position` begins with, oldest first; None if not all of it is kept.
@@ -68,6 +85,7 @@ impl Buffer {
 
     fn forget(&mut self) {
         if let Some(event) = self.kept.pop_front() {
+            self.bytes -= event.bytes();
             self.forgotten = Some((event.at, event.seq));
         }
     }
@@ -77,11 +95,15 @@ impl Buffer {
 mod tests {
     use super::*;
 
-    fn buffer(times: &[u64], most: usize) -> Buffer {
+    fn buffer(times: &[u64], events: usize) -> Buffer {
+        limited(times, Limits { events, bytes: 1_000, retention_ms: 100 })
+    }
+
+    fn limited(times: &[u64], limits: Limits) -> Buffer {
         let mut buffer = Buffer::default();
         for (at, seq) in times.iter().zip(1..) {
-            let event = Kept { seq, at: *at, topic: String::new(), body: String::new(), id: String::new() };
-            buffer.add(Arc::new(event), most, 100);
+            let event = Kept { seq, at: *at, topic: "topic".into(), body: "1".into(), id: String::new() };
+            buffer.add(Arc::new(event), limits);
         }
         buffer
     }
@@ -108,6 +130,10 @@ mod tests {
         assert_eq!(since(&mut by_count, Position::Time(20), false, 30), Some(vec![4]));
         assert_eq!(since(&mut by_count, Position::Sequence(1), false, 30), None);
         assert_eq!(since(&mut by_count, Position::Sequence(2), false, 30), Some(vec![3, 4]));
+
+        let mut by_bytes = limited(&[10, 20, 20, 30], Limits { events: 10, bytes: 12, retention_ms: 100 });
+        assert_eq!(since(&mut by_bytes, Position::Sequence(1), false, 30), None);
+        assert_eq!(since(&mut by_bytes, Position::Sequence(2), false, 30), Some(vec![3, 4]));
 
         let mut by_age = buffer(&[10, 120], 10);
         assert_eq!(since(&mut by_age, Position::Time(15), true, 120), None);
