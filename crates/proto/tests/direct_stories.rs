@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use genesys_notifications_proto::{
-    Auth, BackoffConfig, ClientState, Config, Context, Continuity, Cursor, Direct, Disposition, Effect,
-    Ending, Envelope, ErrorCode, Failure, Frame, Gap, Generation, Governor, GovernorConfig, HttpFailure,
-    Initial, Input, Limits, Machine, Notice, Now, Operation, Outcome, Output, Reason, Renewal, RequestId,
-    Resume, SocketId, SplitMix, Ticket, TokenGrant, Topic, TopicChange, TopicRequest,
+    Auth, BackoffConfig, Certainty, ClientState, Config, Context, Continuity, Cursor, Direct, Disposition,
+    Effect, Ending, Envelope, ErrorCode, Failure, Frame, Gap, Generation, Governor, GovernorConfig,
+    HttpFailure, Initial, Input, Limits, Machine, Notice, Now, Operation, Outcome, Output, Reason, Renewal,
+    RequestId, Resume, SocketId, SplitMix, Ticket, TokenGrant, Topic, TopicChange, TopicRequest,
 };
 
 const SECOND: u64 = 1_000;
@@ -826,4 +826,128 @@ fn two_connections_bring_each_event_once_also_after_both_were_gone() {
         stage.pass(SECOND);
         stage.refuse(&unreachable, http(503));
     }
+}
+
+/// The server speaks each second, but says nothing of importance.
+fn chatter(stage: &mut Stage, socket: SocketId, seconds: u64) {
+    for _ in 0..seconds {
+        stage.pass(SECOND);
+        stage.frame(socket, &Frame::Other);
+    }
+}
+
+// P12.2
+#[test]
+fn a_topic_that_comes_back_is_asked_for_on_the_next_socket_only() {
+    let (mut stage, socket) = Stage::live(direct(), &["a", "b"], 60 * MINUTE);
+    stage.heard();
+    stage.want(TopicChange::Remove, &["a"]);
+    stage.pass(SECOND);
+    stage.want(TopicChange::Add, &["a"]);
+    stage.pass(SECOND);
+    assert!(stage.asked(socket).is_empty(), "nobody told the server to stop");
+    stage.close(socket, 1006);
+    let next = stage.connect();
+    assert_eq!(stage.asked(next.socket), ["a", "b"]);
+}
+
+// P6.2
+#[test]
+fn a_server_that_closes_every_minute_is_healthy() {
+    let (mut stage, mut socket) = Stage::live(direct(), &["a"], 24 * 60 * MINUTE);
+    for _ in 0..12 {
+        chatter(&mut stage, socket, 59);
+        stage.close(socket, 1000);
+        let closed_at = stage.now;
+        socket = stage.go_live();
+        assert!(
+            stage.now - closed_at <= 300,
+            "the first retry comes at once, not after {}",
+            stage.now - closed_at
+        );
+    }
+}
+
+// P12.5
+#[test]
+fn refusals_of_before_do_not_count_once_a_token_has_worked_for_a_while() {
+    let (mut stage, mut socket) = Stage::live(direct(), &["a"], 60 * MINUTE);
+    for _ in 0..4 {
+        stage.close(socket, 4401);
+        for _ in 0..200 {
+            if stage
+                .said
+                .iter()
+                .any(|it| matches!(it, Output::Start(o) if matches!(o.effect, Effect::FetchToken { .. })))
+            {
+                break;
+            }
+            stage.pass(100);
+        }
+        stage.grant(60 * MINUTE);
+        socket = stage.go_live();
+    }
+    chatter(&mut stage, socket, 180);
+    stage.close(socket, 4401);
+    assert_ne!(stage.machine.state(), ClientState::Failed);
+}
+
+// P12.6
+#[test]
+fn what_nobody_wants_is_passed_over_and_moves_the_position() {
+    let (mut stage, socket) = Stage::live(resuming(), &["a", "b"], 60 * MINUTE);
+    assert!(stage.is_delivered(socket, "1", "t1"));
+    stage.want(TopicChange::Remove, &["b"]);
+    assert_eq!(stage.event(socket, "b", "2", Some("t2")), Disposition::Pass);
+    stage.close(socket, 1006);
+    let next = stage.connect();
+    assert_eq!(next.position.as_deref(), Some("t2"));
+    stage.want(TopicChange::Add, &["b"]);
+    assert_eq!(stage.event(next.socket, "b", "2", Some("t2")), Disposition::Drop, "it is no news now");
+    let (mut stage, socket) = Stage::live(direct(), &["a", "b"], 60 * MINUTE);
+    stage.want(TopicChange::Remove, &["b"]);
+    assert_eq!(stage.event(socket, "b", "2", None), Disposition::Drop, "there is nothing to resume");
+}
+
+// P12.7
+#[test]
+fn events_of_a_resumed_stream_are_held_back_together() {
+    let (mut stage, socket) = Stage::live(resuming(), &["a"], 60 * MINUTE);
+    stage.close(socket, 1006);
+    let stale = stage.attempt();
+    stage.refuse(&stale, http(400));
+    let fresh = stage.connect();
+    stage.want(TopicChange::Add, &["b"]);
+    assert!(matches!(stage.event(fresh.socket, "a", "1", Some("t1")), Disposition::Hold(_)));
+    let behind = stage.event(fresh.socket, "b", "2", Some("t2"));
+    assert!(
+        matches!(behind, Disposition::Hold(_)),
+        "a cursor must not pass over what is before it: {behind:?}"
+    );
+}
+
+// P12.7
+#[test]
+fn a_position_that_is_refused_beside_a_connection_in_use_costs_nothing_while_that_lives() {
+    let (mut stage, old) = Stage::live(resuming(), &["a"], 60 * MINUTE);
+    stage.is_delivered(old, "1", "t1");
+    stage.heard();
+    stage.tell(Input::Rotate(RequestId(9)));
+    let stale = stage.attempt();
+    assert_eq!(stale.position.as_deref(), Some("t1"));
+    stage.refuse(&stale, http(400));
+    assert!(stage.told_gaps().is_empty());
+    stage.pass(SECOND);
+    let fresh = stage.attempt();
+    assert!(fresh.position.as_deref().unwrap().starts_with("2027-"), "{:?}", fresh.position);
+    let begun = EPOCH + stage.now;
+    stage.close(old, 1006);
+    let told: Vec<Gap> = stage.told_gaps().into_iter().cloned().collect();
+    assert_eq!(
+        told.len(),
+        1,
+        "what came between the last frame and the fresh position may be missing: {told:?}"
+    );
+    assert_eq!((told[0].reason, told[0].certainty), (Reason::PositionRefused, Certainty::Possible));
+    assert!(told[0].from < begun && told[0].to.is_some_and(|to| to <= begun));
 }

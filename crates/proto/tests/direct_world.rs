@@ -2,10 +2,12 @@
 //! that end and begin again.
 //!
 //! `WORLD_SEED=17 cargo test -p genesys-notifications-proto --test direct_world one_seed` lives one seed again;
-//! `WORLD_STEPS=200` shows more of its last steps.
+//! `WORLD_STEPS=200` shows more of its last steps, and `WORLD_SEEDS=160..2000` in place of `WORLD_SEED` lives so many.
 
 mod common;
 mod direct;
+
+use std::ops::Range;
 
 use direct::sabotage::Fault;
 use direct::seeds::{live, live_all};
@@ -19,6 +21,18 @@ fn one_seed() {
     if let Err(story) = live(seed, None, true) {
         panic!("{story}");
     }
+}
+
+#[test]
+fn many_seeds() {
+    let Ok(range) = std::env::var("WORLD_SEEDS") else { return };
+    let (from, to) = range.split_once("..").expect("a range, as 160..2000");
+    let seeds: Range<u64> = from.parse().expect("a number")..to.parse().expect("a number");
+    let stories = seeds.filter_map(|seed| Some((seed, live(seed, None, false).err()?)));
+    let first =
+        |(seed, story): (u64, String)| format!("{seed}: {}", story.lines().next().unwrap_or_default());
+    let failed: Vec<String> = stories.map(first).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]

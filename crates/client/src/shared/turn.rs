@@ -122,6 +122,12 @@ impl Turn<'_> {
                 }
                 self.settle();
             }
+            Disposition::Pass => {
+                self.settle();
+                let Frame::Event(envelope) = frame else { return };
+                let parts = self.shared.services.reader.of(envelope);
+                self.passes(&parts, self.now.wall);
+            }
             Disposition::Drop => self.settle(),
         }
     }
@@ -350,6 +356,16 @@ impl Turn<'_> {
         }
     }
 
+    /// The cursor goes on over an event that is not delivered.
+    fn passes(&self, parts: &Parts<'_>, received_at: u64) {
+        // With a journal, events before it may still be on their way to the cursor.
+        if let (Some(keeper), Some(mark), None) =
+            (&self.shared.services.keeper, &parts.mark, &self.shared.kept)
+        {
+            keeper.passed(mark, received_at);
+        }
+    }
+
     fn deliver_held(&mut self, channel: u32, event: &HeldEvent) {
         let parts = self.shared.services.reader.again(&event.text);
         self.deliver(event.topic, channel, &parts, &event.text, event.received_at);
@@ -367,11 +383,7 @@ impl Turn<'_> {
                 None => filter.passes(topic, own_name),
             };
             if !passes {
-                // With a journal, events before it may still be on their way to the cursor.
-                if let (Some(keeper), Some(mark), None) = (&services.keeper, &parts.mark, &self.shared.kept) {
-                    keeper.passed(mark, received_at);
-                }
-                return;
+                return self.passes(parts, received_at);
             }
         }
         let topic_name = foreign.unwrap_or(own_name);

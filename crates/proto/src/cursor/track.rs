@@ -46,12 +46,12 @@ impl Track {
         Self { done: from.map(Trail::from).unwrap_or_default(), ..Self::default() }
     }
 
-    /// A connection asks the server to go on from this position. If no event here has it, the stream begins anew there: it is the
-    /// first connection, or the server refused the position at hand. What lies before is of no use for resuming any more.
+    /// A connection asks the server to go on from this position. It counts as long as no event brought one.
     pub fn connecting(&mut self, position: &str) {
-        let is_known = self.done.has(position) || self.stops.iter().any(|stop| stop.place.is(position));
-        if !is_known {
-            self.add(Place::Start(position.to_owned()), None);
+        let is_first =
+            self.done.position.is_none() && self.stops.iter().all(|stop| stop.place == Place::Same);
+        if is_first {
+            self.done.start = Some(position.to_owned());
         }
     }
 
@@ -105,25 +105,25 @@ impl Track {
         let is_news = !self.done.is_shared && position.is_some_and(|it| self.is_shared(it));
         self.done.is_shared |= is_news;
         let place = position.map_or(Place::Same, |position| Place::At(position.to_owned()));
-        self.add(place, Some(event)) || is_news && self.done.position.is_some()
+        self.add(place, event) || is_news && self.done.position.is_some()
     }
 
     /// Whether an event that came before, and not long ago, has this position as well.
     fn is_shared(&self, position: &str) -> bool {
         let mut last = self.stops.iter().rev().take(2);
-        last.any(|stop| stop.events > 0 && stop.place.is(position)) || self.done.has_event_at(position)
+        last.any(|stop| stop.place.is(position)) || self.done.has_event_at(position)
     }
 
-    fn add(&mut self, place: Place, event: Option<Event>) -> bool {
+    fn add(&mut self, place: Place, event: Event) -> bool {
         let Some(sequence) = self.last else {
             let has_moved = self.done.enter(&place);
-            return event.is_some_and(|event| self.done.see(&place, event)) || has_moved;
+            return self.done.see(&place, event) || has_moved;
         };
         if !self.stops.back().is_some_and(|stop| place == Place::Same || stop.place == place) {
             self.forget_between(sequence);
             self.stops.push_back(Stop { place, sequence, events: 0 });
         }
-        if let (Some(event), Some(stop)) = (event, self.stops.back_mut()) {
+        if let Some(stop) = self.stops.back_mut() {
             self.events.push_back(Waiting { sequence, event });
             stop.events += 1;
             self.forget_passed(sequence);

@@ -10,8 +10,6 @@ pub(super) enum Place {
     /// Without a position: where the event before it is.
     Same,
     At(String),
-    /// The stream begins here.
-    Start(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +23,8 @@ pub(super) struct Event {
 pub(super) struct Trail {
     pub(super) position: Option<String>,
     before: Option<String>,
+    /// Where the first connection asked the stream to begin.
+    pub(super) start: Option<String>,
     pub(super) is_shared: bool,
     at: Option<u64>,
     /// The events at these positions, those at the one before first.
@@ -36,7 +36,7 @@ impl Place {
     pub(super) fn is(&self, position: &str) -> bool {
         match self {
             Self::Same => false,
-            Self::At(own) | Self::Start(own) => own == position,
+            Self::At(own) => own == position,
         }
     }
 }
@@ -44,16 +44,12 @@ impl Place {
 impl Trail {
     pub(super) fn cursor(&self) -> Option<Cursor> {
         Some(Cursor {
-            position: self.position.clone()?,
+            position: self.position.as_ref().or(self.start.as_ref())?.clone(),
             before: self.before.clone(),
             is_shared: self.is_shared,
             at: self.at,
             seen: self.seen.iter().copied().collect(),
         })
-    }
-
-    pub(super) fn has(&self, position: &str) -> bool {
-        [&self.position, &self.before].into_iter().flatten().any(|own| own == position)
     }
 
     /// Whether an event was acknowledged at this position, or a later one already.
@@ -64,27 +60,21 @@ impl Trail {
 
     /// Returns whether that is somewhere else. An event that comes late, at the position before, moves nothing.
     pub(super) fn enter(&mut self, place: &Place) -> bool {
-        match place {
-            Place::At(position) if !self.has(position) => {
-                self.seen.drain(..self.seen_before);
-                self.seen_before = self.seen.len();
-                self.before = self.position.replace(position.clone());
-            }
-            // What was seen may still come again; what was before cannot be asked for.
-            Place::Start(position) if !self.has(position) => {
-                self.position = Some(position.clone());
-                self.before = None;
-                self.seen_before = 0;
-            }
-            _ => return false,
+        let Place::At(position) = place else { return false };
+        if [&self.position, &self.before].into_iter().flatten().any(|own| own == position) {
+            return false;
         }
+        self.seen.drain(..self.seen_before);
+        self.seen_before = self.seen.len();
+        let last = self.position.replace(position.clone());
+        self.before = last.or_else(|| self.start.take().filter(|start| start != position));
         true
     }
 
     /// An event of the place that was entered is acknowledged. Returns whether that matters: before the first position, nothing
     /// can be resumed.
     pub(super) fn see(&mut self, place: &Place, event: Event) -> bool {
-        if self.position.is_none() {
+        if self.position.is_none() && self.start.is_none() {
             return false;
         }
         self.at = Some(event.received_at);
@@ -107,6 +97,7 @@ impl From<&Cursor> for Trail {
         Self {
             position: Some(cursor.position.clone()),
             before: cursor.before.clone(),
+            start: None,
             is_shared: cursor.is_shared,
             at: cursor.at,
             // At which of the two each was is not known: all are kept for as long as at the later.

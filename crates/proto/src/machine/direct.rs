@@ -258,20 +258,23 @@ impl Machine {
         envelope: &Envelope<'_>,
     ) -> Disposition {
         self.counts.events += 1;
-        let Some(topic) = self.direct_topic(&envelope.topic) else {
-            self.counts.unwanted += 1;
-            return Disposition::Drop;
-        };
+        let topic = self.direct_topic(&envelope.topic);
         let Some((role, link)) = self.shards[index].by_socket(socket) else { return Disposition::Drop };
         let unproven = role != Role::Draining && (!link.is_live() || link.awaits_proof());
-        if self.is_direct_copy(cx.now, index, socket, envelope) {
+        // What nobody wants is part of the stream, and must not come as news once somebody does.
+        if (topic.is_some() || self.resumes()) && self.is_direct_copy(cx.now, index, socket, envelope) {
             self.counts.duplicates += 1;
             return Disposition::Drop;
         }
-        if unproven && self.is_direct_blind(index, topic) {
-            Disposition::Hold(topic)
-        } else {
-            Disposition::Deliver(topic)
+        let is_held = unproven && self.is_direct_blind(index, topic);
+        match topic {
+            Some(topic) if is_held => Disposition::Hold(topic),
+            Some(topic) => Disposition::Deliver(topic),
+            None => {
+                self.counts.unwanted += 1;
+                // It must not overtake what is held back.
+                if self.resumes() && !is_held { Disposition::Pass } else { Disposition::Drop }
+            }
         }
     }
 
@@ -285,8 +288,8 @@ impl Machine {
 
     /// Whether the user was told of a gap that this event may end. A stream that is resumed keeps its order: what is behind an
     /// event that is held back is held back with it.
-    fn is_direct_blind(&self, index: ShardIndex, topic: TopicId) -> bool {
-        if self.roster.is_wanted(topic) && !self.resumes() {
+    fn is_direct_blind(&self, index: ShardIndex, topic: Option<TopicId>) -> bool {
+        if let Some(topic) = topic.filter(|id| self.roster.is_wanted(*id) && !self.resumes()) {
             return self.ledger.is_told_blind(topic);
         }
         self.shards[index].wanted.iter().any(|id| self.ledger.is_told_blind(*id))

@@ -23,6 +23,8 @@ pub enum Disposition {
     /// An event on a socket that is not yet proven, inside a gap: keep it until `Output::Release`, so that the gap's
     /// end is told before it.
     Hold(TopicId),
+    /// An event of a stream that is resumed which nobody wants: where it stands counts all the same.
+    Pass,
     /// Not an event, a copy, or not wanted.
     Drop,
 }

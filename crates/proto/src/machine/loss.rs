@@ -224,7 +224,9 @@ impl Machine {
         if link.awaits_proof() || link.subscriptions.confirmations == 0 {
             return;
         }
-        link.carries_all(asked);
+        // The answer to a topic that is asked for on the socket is the pong itself.
+        let is_direct = link.handshake.is_some();
+        link.carries_all(if is_direct { cx.now.wall } else { asked });
         let who = link.who().filter(|_| link.live_since.is_none());
         if link.live_since.is_none() {
             link.live_since = Some(cx.now.mono);
@@ -232,7 +234,6 @@ impl Machine {
             link.subscriptions.unsure_since = link.subscriptions.unsure_since.map(|_| cx.now.wall);
         }
         link.failed_opens = 0;
-        let is_direct = link.handshake.is_some();
         let confirmed = link.subscriptions.confirmed.clone();
         let Some(open) = link.open_mut() else { return };
         open.proof_ended();

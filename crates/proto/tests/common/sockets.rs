@@ -115,7 +115,7 @@ impl World {
                     wire.held.push(event);
                 }
             }
-            Disposition::Drop => self.truth.copy_ended(event),
+            Disposition::Drop | Disposition::Pass => self.truth.copy_ended(event),
         }
     }
 

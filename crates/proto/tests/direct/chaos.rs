@@ -139,8 +139,7 @@ impl World {
                 return;
             }
             _ => {
-                // A server that has forgotten.
-                self.weather.refuse_next = self.manners.resuming.map(|_| 400);
+                self.server.forgets(self.clock.wall(self.clock.truth));
                 return;
             }
         };
@@ -222,7 +221,10 @@ impl World {
     }
 
     fn change_topics(&mut self) {
-        if !self.manners.names_topics {
+        // A topic that is added to a stream that is asked for by topics brings its past, behind what came of the others since:
+        // no single position tells how far that has come.
+        let is_disordered = self.manners.subscribes && self.manners.has_cursor;
+        if !self.manners.names_topics || is_disordered {
             return;
         }
         let topic = self.dice.up_to(u64::from(TOPICS) - 1) as u8;

@@ -279,6 +279,7 @@ impl World {
                     .into_iter()
                     .for_each(|wire| wire.held.push(arrived.clone()));
             }
+            Disposition::Pass => self.pass(&arrived),
             Disposition::Drop => self.truth.copies += 1,
         }
     }

@@ -55,6 +55,15 @@ impl World {
         }
     }
 
+    /// An event that nobody wants.
+    pub(crate) fn pass(&mut self, arrived: &Arrived) {
+        let (at, position) = (self.clock.now().wall, arrived.position.as_deref());
+        self.truth.took(position);
+        if self.process.track.passed(position, arrived.identity, at) {
+            self.save();
+        }
+    }
+
     fn save(&mut self) {
         let cursor = self.process.track.cursor();
         self.saved = cursor.map(|cursor| cursor.to_text());

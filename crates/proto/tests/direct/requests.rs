@@ -82,9 +82,8 @@ impl World {
     }
 
     pub(crate) fn is_stale(&self, position: Option<&str>) -> bool {
-        let Some(resuming) = self.manners.resuming else { return false };
-        let oldest = self.clock.wall(self.clock.truth).saturating_sub(resuming.retention_ms);
-        position.is_some_and(|position| position < super::server::iso(oldest).as_str())
+        let (Some(resuming), Some(position)) = (self.manners.resuming, position) else { return false };
+        !self.server.knows(position, self.clock.wall(self.clock.truth), resuming)
     }
 
     /// The server has taken the upgrade; the client will know at `at`.

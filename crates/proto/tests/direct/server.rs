@@ -94,6 +94,8 @@ pub(crate) struct Server {
     /// When the tokens of this process end, in the world's own time.
     pub(crate) tokens: BTreeMap<Generation, u64>,
     last_position: u64,
+    /// Positions before this one are not known any more.
+    oldest: u64,
 }
 
 impl Server {
@@ -113,6 +115,15 @@ impl Server {
             false => self.log.partition_point(|event| &*event.position <= position),
         };
         begin..self.log.len()
+    }
+
+    /// As after a restart.
+    pub(crate) fn forgets(&mut self, wall: u64) {
+        self.oldest = wall;
+    }
+
+    pub(crate) fn knows(&self, position: &str, wall: u64, resuming: Resuming) -> bool {
+        position >= iso(self.oldest.max(wall.saturating_sub(resuming.retention_ms))).as_str()
     }
 
     pub(crate) fn accepts(&self, generation: Option<Generation>, now: u64) -> bool {

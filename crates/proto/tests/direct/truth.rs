@@ -6,6 +6,8 @@ use genesys_notifications_proto::{Certainty, Gap};
 
 /// From the upgrade to the first event of a stream that is resumed.
 const RESUMING_MS: u64 = 2_000;
+/// From the delivery of an event to its acknowledgement.
+const UNACKNOWLEDGED_MS: u64 = 60_000;
 
 /// Events that cannot be told apart.
 #[derive(Debug)]
@@ -171,9 +173,14 @@ impl Truth {
         if self.begun.is_none() {
             return usual;
         }
-        let dark = self.dark.iter().find(|(from, to)| *from <= usual && published < *to);
-        let resumed = dark.map_or(0, |(_, to)| to + RESUMING_MS + 2 * slowest_ms);
-        usual.max(resumed).max(group.delivered_at)
+        // One outage after the other, before what the first one held up was all read and acknowledged.
+        let mut arrives = usual.max(group.delivered_at);
+        for (from, to) in self.dark.iter().filter(|(_, to)| *to > published) {
+            if *from <= arrives + UNACKNOWLEDGED_MS {
+                arrives = arrives.max(to + RESUMING_MS + 2 * slowest_ms);
+            }
+        }
+        arrives
     }
 
     /// What is missing was owned up to. The functions say what the wall clock showed then, and when an event was read that arrived
