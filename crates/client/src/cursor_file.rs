@@ -6,10 +6,31 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use genesys_notifications_journal::checksum;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+/// A file until it is given up, and the save that is under way.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    slot: Mutex<Slot>,
+    idle: Condvar,
+}
+
+#[derive(Debug)]
+struct Slot {
+    file: Option<Arc<CursorFile>>,
+    is_busy: bool,
+}
+
+/// One save; gives the file back when it is dropped, wherever that is.
+pub(crate) struct Saving {
+    store: Arc<FileStore>,
+    file: Option<Arc<CursorFile>>,
+}
 
 /// A cursor with all it can remember is a tenth of it.
 const MAX_BYTES: u64 = 1 << 20;
@@ -28,6 +49,51 @@ pub(crate) struct CursorFile {
     /// In a directory without symbolic links.
     path: PathBuf,
     _lock: File,
+}
+
+impl FileStore {
+    pub(crate) fn new(file: CursorFile) -> Arc<Self> {
+        let slot = Slot { file: Some(Arc::new(file)), is_busy: false };
+        Arc::new(Self { slot: Mutex::new(slot), idle: Condvar::new() })
+    }
+
+    /// Begins a save, of which there is one at a time; nothing if the file was given up.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Saving> {
+        let mut slot = self.slot();
+        let file = slot.file.clone()?;
+        slot.is_busy = true;
+        Some(Saving { store: self.clone(), file: Some(file) })
+    }
+
+    /// Gives the file up, so that another client may have it: at once, or when a save that is under way has ended, for which this
+    /// waits so long.
+    pub(crate) fn release(&self, patience: Duration) {
+        let mut slot = self.slot();
+        slot.file = None;
+        let _ = self.idle.wait_timeout_while(slot, patience, |slot| slot.is_busy);
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Saving {
+    /// As [`CursorFile::save`].
+    pub(crate) fn save(self, cursor: &str) -> io::Result<()> {
+        match &self.file {
+            Some(file) => file.save(cursor),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        self.file = None;
+        self.store.slot().is_busy = false;
+        self.store.idle.notify_all();
+    }
 }
 
 impl CursorFile {
@@ -262,6 +328,26 @@ mod tests {
         assert!(CursorFile::open(Path::new("/")).unwrap_err().contains("path of a file"));
         fs::write(folder.path().join("plain"), "").unwrap();
         assert!(CursorFile::open(&folder.path().join("plain/cursor.json")).is_err());
+    }
+
+    #[test]
+    fn giving_up_waits_for_the_save_that_is_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cursor.json");
+        let store = FileStore::new(CursorFile::open(&path).unwrap().0);
+        let saving = store.begin().unwrap();
+        store.release(Duration::ZERO);
+        assert!(store.begin().is_none());
+        assert!(CursorFile::open(&path).unwrap_err().contains("another client"));
+        let thread = std::thread::spawn(move || saving.save(CURSOR));
+        store.release(Duration::from_secs(20));
+        assert_eq!(found(&path).unwrap().as_deref(), Some(CURSOR));
+        thread.join().unwrap().unwrap();
+        // A save that never begins holds up nobody.
+        let store = FileStore::new(CursorFile::open(&path).unwrap().0);
+        drop(store.begin());
+        store.release(Duration::ZERO);
+        assert!(CursorFile::open(&path).is_ok());
     }
 
     #[test]

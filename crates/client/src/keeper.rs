@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::control::Control;
-use crate::cursor_file::CursorFile;
+use crate::cursor_file::{CursorFile, FileStore};
 use crate::reader::Mark;
 use crate::shared::Shared;
 
@@ -35,7 +35,7 @@ pub(crate) struct Keeper {
 
 enum Store {
     /// Until the end, which frees it for others.
-    File(Mutex<Option<Arc<CursorFile>>>),
+    File(Arc<FileStore>),
     /// Asked for by controls.
     Functions { deadline: Duration },
 }
@@ -77,7 +77,7 @@ impl Keeper {
         let (file, found) = CursorFile::open(path)?;
         let found = found.map(|text| Cursor::read(&text)).transpose();
         let found = found.map_err(|why| format!("the file cannot be used: what it holds {why}"))?;
-        Ok(Self::new(Store::File(Mutex::new(Some(Arc::new(file)))), found, backoff))
+        Ok(Self::new(Store::File(FileStore::new(file)), found, backoff))
     }
 
     /// Lets the caller's functions keep it; each save has so much time.
@@ -169,10 +169,10 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// Another client may have the file, once a save that is under way has ended.
-    pub(crate) fn release(&self) {
+    /// Another client may have the file, once a save that is under way has ended; for that it waits so long.
+    pub(crate) fn release(&self, patience: Duration) {
         if let Store::File(file) = &self.store {
-            lock(file).take();
+            file.release(patience);
         }
     }
 
@@ -209,8 +209,8 @@ impl Keeper {
         let secrets = &shared.services.secrets;
         match &self.store {
             Store::File(file) => {
-                let file = lock(file).clone().ok_or("the client was closed")?;
-                let saved = tokio::task::spawn_blocking(move || file.save(&text)).await;
+                let saving = file.begin().ok_or("the client was closed")?;
+                let saved = tokio::task::spawn_blocking(move || saving.save(&text)).await;
                 saved.map_err(|error| error.to_string())?.map_err(|error| secrets.scrub(&error.to_string()))
             }
             Store::Functions { deadline } => {
@@ -249,12 +249,8 @@ impl Keeper {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn position(cursor: Option<&Cursor>) -> Option<String> {

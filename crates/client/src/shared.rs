@@ -6,6 +6,7 @@ mod turn;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use genesys_notifications_journal::Journal;
 use genesys_notifications_proto::{
@@ -17,7 +18,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::backfill;
 use crate::chronicle::Chronicle;
 use crate::clock::Clock;
-use crate::closing::Closing;
+use crate::closing::{Closing, PATIENCE};
 use crate::control::Control;
 use crate::delivery::Delivery;
 use crate::effects::Services;
@@ -228,7 +229,7 @@ impl Shared {
             }
             (core.runtime.take(), core.closing.take())
         };
-        self.release_cursor();
+        self.release_cursor(PATIENCE);
         drop(runtime);
         if let Some(closing) = closing {
             closing.wait();
@@ -275,14 +276,14 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn release_cursor(&self) {
+    fn release_cursor(&self, patience: Duration) {
         if let Some(keeper) = &self.services.keeper {
-            keeper.release();
+            keeper.release(patience);
         }
     }
 
     fn announce_end(&self) {
-        self.release_cursor();
+        self.release_cursor(Duration::ZERO);
         self.delivery.push_control(Control::Closed);
     }
 }
