@@ -1,7 +1,15 @@
 'use strict'
 
-/** Later stages imply earlier ones; each is read from the figures of the client: name, words, and whether it is reached. */
-const TOKEN = ['token', 'login host reached, credentials accepted', (stats) => stats.tokenExpiresInMs !== null]
+/**
+ * Later stages imply earlier ones; each is read from the figures of the client and its last error: name, words, and whether it is
+ * reached.
+ */
+const TOKEN = [
+  'token',
+  'login host reached, credentials accepted',
+  // A token that is refused is forgotten.
+  (stats, error) => stats.tokenExpiresInMs !== null || ['TOKEN_REJECTED', 'FORBIDDEN'].includes(error?.code),
+]
 const CHANNEL_STAGES = [
   TOKEN,
   [
@@ -23,7 +31,11 @@ function channelStages(topics) {
 
 function endpointStages({ auth, ready, subscribe }, topics) {
   const stages = [
-    ['socket', 'host reached, socket open', isFrom('authenticating')],
+    [
+      'socket',
+      'host reached, socket open',
+      (stats, error) => isFrom('authenticating')(stats) || error?.code === 'NOT_READY',
+    ],
     ['live', 'pong received', (stats) => stats.state === 'connected'],
   ]
   if (auth !== 'none') stages.unshift(TOKEN)

@@ -81,12 +81,12 @@ async function examine(client, stages, signal, report) {
   client.connect()
   for (const [name, words, isReached] of stages) {
     const begin = Date.now()
-    while (!isReached(client.stats())) {
+    while (!isReached(client.stats(), last)) {
       const { state } = client
       if (state === 'failed' || signal.aborted || isFinal(last)) break
       await poll()
     }
-    if (!isReached(client.stats())) {
+    if (!isReached(client.stats(), last)) {
       report.failed(name, last)
       return last === undefined ? EXIT.network : exitCodeOf(last)
     }
