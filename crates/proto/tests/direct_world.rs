@@ -45,6 +45,30 @@ fn lives_of_three_hours_second_half() {
     live_all(80..160);
 }
 
+#[test]
+fn lives_hold_what_they_should() {
+    let (mut incidents, mut connections, mut processes, mut resumed, mut refused) = (0, 0, 0, 0, 0);
+    let (mut deliveries, mut copies, mut again, mut lost, mut gaps) = (0, 0, 0, 0, 0);
+    for seed in 0..20 {
+        let world = live(seed, None, false).unwrap_or_else(|story| panic!("seed {seed}: {story}"));
+        let truth = &world.truth;
+        (incidents, connections) = (incidents + world.weather.incidents, connections + world.connections);
+        processes += world.lives;
+        (deliveries, copies, again) =
+            (deliveries + truth.deliveries, copies + truth.copies, again + truth.redelivered);
+        (lost, gaps) = (lost + truth.lost, gaps + truth.gaps_told);
+        let stats = world.machine.stats(world.clock.now()).direct.expect("a direct endpoint");
+        (resumed, refused) = (resumed + stats.resumed, refused + stats.repositions);
+    }
+    assert!(incidents > 5_000 && connections > 3_000, "{incidents} incidents, {connections} connections");
+    assert!(processes > 150, "{processes} processes");
+    // Of the last processes alone.
+    assert!(resumed > 200 && refused > 20, "{resumed} outages bridged, {refused} positions refused");
+    assert!(deliveries > 50_000 && copies > 10_000, "{deliveries} events delivered, {copies} copies");
+    assert!(again > 500, "{again} events delivered again to a later process");
+    assert!(lost > 5_000 && gaps > 300, "{lost} events lost, {gaps} gaps told");
+}
+
 /// A planted fault is caught, by the assertion that is meant for it.
 fn is_caught(fault: Fault, by: &str) {
     let mut others = Vec::new();
@@ -62,7 +86,8 @@ fn is_caught(fault: Fault, by: &str) {
 fn connections_that_must_not_be_are_caught() {
     is_caught(Fault::OldTokenUsed, "P6.6");
     is_caught(Fault::RetryAfterIgnored, "P6.3");
-    is_caught(Fault::NoBackoff, "P6.1");
+    is_caught(Fault::NoBackoff, "P6.1: a storm");
+    is_caught(Fault::EarlierThanTold, "before the time that was told");
 }
 
 #[test]

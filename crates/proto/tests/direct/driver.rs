@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use genesys_notifications_proto::{
-    Auth, Certainty, ClientState, Effect, Gap, MomentKind, Notice, Operation, Output, SocketId, TopicId,
+    Auth, Certainty, ChannelStage, ClientState, Effect, Gap, LinkId, MomentKind, Notice, Operation, Output,
+    SocketId, TopicId,
 };
 
 use super::agenda::{Item, Word};
@@ -85,6 +86,9 @@ impl World {
         assert!(!is_channel_effect, "an effect of channels: {:?}", operation.effect);
         if let Effect::Connect { link, socket, generation, position } = &operation.effect {
             self.connections += 1;
+            let now = self.clock.now().mono;
+            let told = self.process.next_attempt.take().unwrap_or(now);
+            assert!(now >= told, "P6.1: an attempt {} ms before the time that was told", told - now);
             assert_eq!(generation.is_some(), self.manners.auth != Auth::None, "with a token or without");
             assert_eq!(position.is_some(), self.manners.resuming.is_some(), "with a position or without");
             assert!(
@@ -154,11 +158,15 @@ impl World {
         match &notice {
             Notice::State(change) => {
                 self.rules.state_changed(change);
+                self.process.next_attempt = change.retry_in_ms.map(|wait| self.clock.now().mono + wait);
                 let failed = change.state == ClientState::Failed;
                 assert!(!failed, "failed, although the credentials are good: {change:?}");
             }
             Notice::Gap(gap) => self.gap(gap),
             Notice::History(moment) => {
+                if let MomentKind::Channel { link, stage: ChannelStage::Live, .. } = &moment.what {
+                    self.asks_for_everything(LinkId(*link));
+                }
                 if let MomentKind::Covered { topics } = &moment.what {
                     let all = topics.iter().any(|name| name == "*");
                     let named = topics.iter().filter_map(|name| topic_of(name));
@@ -166,6 +174,15 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A connection is live: it was asked for every topic.
+    fn asks_for_everything(&self, link: LinkId) {
+        let mut wires = self.server.wires.values().filter(|wire| wire.link == link && wire.open_here);
+        if let (true, Some(wire)) = (self.manners.subscribes, wires.next()) {
+            let missing: Vec<&u8> = self.wanted.difference(&wire.asked).collect();
+            assert!(missing.is_empty(), "P12: not every topic was asked for: {missing:?} on {link:?}");
         }
     }
 
@@ -177,7 +194,8 @@ impl World {
         );
         // Closing, nobody will go on from here; and what is only possible is told in any case.
         let is_new = gap.certainty == Certainty::Certain && !self.truth.knows_gap(&gap.id);
-        if is_new && self.manners.resuming.is_some() && self.machine.state() != ClientState::Closing {
+        let is_closing = self.machine.state() == ClientState::Closing || self.machine.state().is_terminal();
+        if is_new && self.manners.resuming.is_some() && !is_closing {
             let is_excused = self.position_refused_at.is_some();
             assert!(is_excused, "P12: a gap is told of a stream that is resumed: {gap:?}");
         }

@@ -18,6 +18,8 @@ pub(crate) struct Process {
     sequence: u64,
     /// What is not acknowledged: sequence and event.
     outstanding: VecDeque<(u64, usize)>,
+    /// Before that, as the user was told, nothing is attempted.
+    pub(crate) next_attempt: Option<u64>,
     /// The socket whose end is being told.
     pub(crate) ending: Option<SocketId>,
     /// Events were released during this call of the machine.

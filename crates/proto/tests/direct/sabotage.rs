@@ -20,6 +20,7 @@ pub(crate) enum Fault {
     GapsMuchTooLong,
     GapOfAResumedStream,
     RetryAfterIgnored,
+    EarlierThanTold,
     NoBackoff,
     CursorForgotten,
     /// What the cursor recognises is forgotten.
@@ -86,6 +87,10 @@ impl Sabotage {
                 gap.from += 20_000;
                 gap.to = gap.to.map(|to| to.max(gap.from));
                 vec![Output::Notify(Notice::Gap(gap))]
+            }
+            (Fault::EarlierThanTold, Output::Notify(Notice::State(mut change))) => {
+                change.retry_in_ms = change.retry_in_ms.map(|wait| wait + 1_000);
+                vec![Output::Notify(Notice::State(change))]
             }
             (Fault::GapOfAResumedStream, Output::Notify(Notice::State(change))) => {
                 let mut both = vec![Output::Notify(Notice::State(change.clone()))];

@@ -59,15 +59,6 @@ fn run(world: &mut World) {
         assert!(world.clock.truth < end, "P6.8: {:?} although the server behaves", world.machine.state());
         world.run_for(1_000);
     }
-    let asked = world.server.wires.values().filter(|wire| wire.open_here && wire.is_accepted);
-    let asked = asked.map(|wire| wire.asked.clone()).max_by_key(|asked| asked.len()).unwrap_or_default();
-    if world.manners.subscribes {
-        assert!(
-            asked.is_superset(&world.wanted),
-            "P12: not every topic was asked for: {asked:?} of {:?}",
-            world.wanted
-        );
-    }
 
     world.weather.is_publishing = false;
     world.run_for(2 * MINUTE);

@@ -108,6 +108,10 @@ impl World {
 
     pub(crate) fn tell(&mut self, input: Input) {
         self.note(|| format!("{input:?}"));
+        if matches!(input, Input::Reconnect(_)) {
+            // The user does not wait.
+            self.process.next_attempt = None;
+        }
         self.call(|machine, cx| machine.handle(cx, input));
     }
 
