@@ -761,8 +761,7 @@ export interface NotificationClientOptions {
  * A client of a direct endpoint: a gateway, a relay or another server that authenticates on the socket itself. This is not Genesys
  * Cloud's own protocol, which needs no `endpoint`: without one a client speaks it.
  *
- * Tokens, retries, liveness, gaps, copies and states are as ever. What is of channels only, `rotation.beforeExpiryMs` and
- * `rotation.auditMs`, is refused.
+ * Tokens, retries, liveness, gaps, copies and states are as ever. What is of channels only, `rotation.auditMs`, is refused.
  */
 export interface DirectClientOptions extends Omit<
   NotificationClientOptions,
@@ -784,6 +783,11 @@ export interface DirectClientOptions extends Omit<
   topics?: TopicLike | Iterable<TopicLike>
   /** How connections and tokens are replaced before they end; see `NotificationClientOptions`. */
   rotation?: {
+    /**
+     * How long before its end a connection is replaced. Needs `endpoint.lifetimeMs`. Default: random, a twenty-fourth to a sixth of its
+     * life and up to a second; at most half of it. 0 to 86,400,000.
+     */
+    beforeExpiryMs?: number
     /** How long an old connection is kept beside its proven successor. Default 5,000; 0 to 3,600,000. */
     overlapMs?: number
     /** Part of a token's life after which it is renewed. Default 0.8; 0.1 to 0.95. */
@@ -907,6 +911,12 @@ export interface DirectEndpoint {
    * again on the same socket, and needs `auth: 'firstMessage'`. Default `'reconnect'`.
    */
   renewal?: 'reconnect' | 'message'
+  /**
+   * How long the server keeps a connection, in milliseconds, if you know: each is replaced before, overlapped, so that its end costs
+   * nothing. When, says `rotation.beforeExpiryMs`; by default, of a minute, at some moment 3.5 to 11 s before its end. Default: not
+   * known, and a connection is kept until the server ends it. 100 to a year.
+   */
+  lifetimeMs?: number
 }
 
 /** Which topics a built-in recipe fills; docs/backfill.md says from where and how well. */

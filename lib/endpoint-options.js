@@ -23,6 +23,7 @@ const readMembers = group({
     resume,
   ),
   renewal: choice({ of: ['reconnect', 'message'], fallback: 'reconnect' }),
+  lifetimeMs: number({ min: 100, max: 365 * 24 * 3_600_000 }),
 })
 
 /**
@@ -177,8 +178,8 @@ function checkWithEndpoint({ endpoint, cursor, backfill }, given) {
   if (endpoint.auth === 'none' && backfill.core !== null) {
     throw wrong('backfill', `needs a token for the REST API, and endpoint.auth: 'none' asks for none`)
   }
-  if (rotation?.beforeExpiryMs !== undefined) {
-    throw wrong('rotation.beforeExpiryMs', 'is of no use with an endpoint, whose connections have no end that is known')
+  if (rotation?.beforeExpiryMs !== undefined && endpoint.lifetimeMs === undefined) {
+    throw wrong('rotation.beforeExpiryMs', 'is of no use without endpoint.lifetimeMs: no end of a connection is known')
   }
   if (rotation?.auditMs) {
     throw wrong('rotation.auditMs', 'is of no use with an endpoint, which has no list of subscriptions to read back')

@@ -118,8 +118,9 @@ new NotificationClient({ endpoint: { url, auth: 'basic' }, credentials })
 new NotificationClient({ endpoint: {}, credentials })
 // @ts-expect-error resuming takes a pointer
 new NotificationClient({ endpoint: { url, resume: { parameter: 'since' } } })
-// @ts-expect-error connections of an endpoint have no end that is known
-new NotificationClient({ endpoint, rotation: { beforeExpiryMs: 1 } })
+new NotificationClient({ endpoint: { ...endpoint, lifetimeMs: 60_000 }, credentials, rotation: { beforeExpiryMs: 5_000 } })
+// @ts-expect-error an endpoint has no list of subscriptions
+new NotificationClient({ endpoint, credentials, rotation: { auditMs: 1 } })
 // @ts-expect-error both functions
 new NotificationClient({ endpoint, cursor: { load: async () => null } })
 // @ts-expect-error a cursor is a text

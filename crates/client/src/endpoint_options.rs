@@ -25,6 +25,9 @@ const READY_MS: u64 = 10_000;
 const LEAST_READY_MS: u64 = 10;
 const MOST_READY_MS: u64 = 3_600_000;
 
+/// The shortest life of a connection that is worth replacing it for.
+const LEAST_LIFETIME_MS: u64 = 100;
+
 /// Checks what JavaScript sent. Whether there is a cursor or a journal is another option's business.
 ///
 /// # Errors
@@ -38,6 +41,7 @@ pub(crate) fn read(value: &RawValue) -> Result<(Direct, Endpoint), OptionError> 
     let renewal = renewal(&mut given, &proof)?;
     let mut parts = event(&mut given)?;
     let ready = ready(&mut given)?;
+    let lifetime_ms = lifetime(&mut given)?;
     given.end()?;
 
     let templates = [
@@ -82,6 +86,7 @@ pub(crate) fn read(value: &RawValue) -> Result<(Direct, Endpoint), OptionError> 
             Proof::Nothing => Auth::None,
         },
         ready_timeout_ms,
+        lifetime_ms,
         subscribes: subscribe.is_some(),
         renewal,
         resume,
@@ -250,6 +255,11 @@ fn ready(given: &mut Given<'_>) -> Result<Option<Ready>, OptionError> {
     let timeout_ms = ms("endpoint.ready.timeoutMs", timeout_ms, LEAST_READY_MS)?.unwrap_or(READY_MS);
     section.end()?;
     Ok(Some(Ready { pointer, equals, timeout_ms: timeout_ms.min(MOST_READY_MS) }))
+}
+
+fn lifetime(given: &mut Given<'_>) -> Result<Option<u64>, OptionError> {
+    let lifetime_ms = given.number("lifetimeMs")?;
+    ms("endpoint.lifetimeMs", lifetime_ms, LEAST_LIFETIME_MS)
 }
 
 fn event(given: &mut Given<'_>) -> Result<LayoutParts, OptionError> {

@@ -183,8 +183,9 @@ impl Options {
                 (Region::Whole(endpoints(region)?), Some(credentials))
             }
             Some(mut direct) => {
-                if rotations.before_expiry_ms.is_some() {
-                    let why = "is of no use with an endpoint: its connections have no end that is known";
+                if rotations.before_expiry_ms.is_some() && direct.lifetime_ms.is_none() {
+                    let why =
+                        "is of no use without endpoint.lifetimeMs: its connections have no end that is known";
                     return Err(OptionError::new("rotation.beforeExpiryMs", why));
                 }
                 let access = access(direct.auth, region, credentials, backfill.is_some())?;

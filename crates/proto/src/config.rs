@@ -31,6 +31,8 @@ pub struct Direct {
     pub auth: Auth,
     /// How long a connection may take to say that it is ready; without it, it is ready once open (and told the token).
     pub ready_timeout_ms: Option<u64>,
+    /// How long the server keeps a connection, where that is known: it is replaced, overlapped, before.
+    pub lifetime_ms: Option<u64>,
     /// Whether topics are asked for on the socket. If not, the server sends what it sends.
     pub subscribes: bool,
     /// What happens when the token is renewed.

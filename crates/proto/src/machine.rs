@@ -32,7 +32,7 @@ use crate::io::{
     Effect, Generation, Input, LinkId, Operation, Output, SocketId, Ticket, TopicId, TopicRequest,
 };
 use crate::likeness::Likeness;
-use crate::link::Link;
+use crate::link::{Channel, Link};
 use crate::notice::{
     Backfilled, Certainty, ChannelStage, ClientState, ErrorCode, ErrorReport, Gap, LogLine, Notice, Reason,
     TopicStatus,
@@ -426,7 +426,8 @@ impl Machine {
         self.census.age(slept);
         for shard in &mut self.shards {
             for (_, link) in shard.links_mut() {
-                if let Some(channel) = &mut link.channel {
+                let has_an_end = |channel: &&mut Channel| channel.ends_at != u64::MAX;
+                if let Some(channel) = link.channel.as_mut().filter(has_an_end) {
                     channel.rotate_at = channel.rotate_at.saturating_sub(slept);
                     channel.ends_at = channel.ends_at.saturating_sub(slept);
                 }

@@ -27,6 +27,7 @@ fn direct() -> Direct {
     Direct {
         auth: Auth::Opening,
         ready_timeout_ms: None,
+        lifetime_ms: None,
         subscribes: true,
         renewal: Renewal::Reconnect,
         resume: None,
@@ -446,6 +447,30 @@ fn copies_of_two_connections_are_known_however_long_the_first_one_took() {
         assert!(!is_delivered(&mut stage, second, body), "{body}");
         // The server really sends it again.
         assert!(is_delivered(&mut stage, second, body), "{body}");
+    }
+}
+
+// P12.4
+#[test]
+fn a_connection_whose_end_is_known_is_replaced_before_it() {
+    for auth in [Auth::Opening, Auth::None] {
+        let direct = Direct { auth, lifetime_ms: Some(MINUTE), ..direct() };
+        let (mut stage, old) = Stage::live(direct, &["a"], 60 * MINUTE);
+        for _ in 0..48 {
+            stage.pass(SECOND);
+            stage.frame(old, &Frame::Other);
+        }
+        assert!(stage.connection().is_none(), "too soon");
+        for _ in 0..10 {
+            stage.pass(SECOND);
+            stage.frame(old, &Frame::Other);
+        }
+        let new = stage.connect().socket;
+        stage.pong(new);
+        stage.pong(old);
+        stage.close(old, 1000);
+        assert_eq!(stage.machine.state(), ClientState::Connected);
+        assert!(stage.gaps().is_empty());
     }
 }
 

@@ -59,10 +59,12 @@ impl Machine {
             self.expect_copies(index, now);
         }
         self.joins(index, role, now);
+        let life = self.config.direct.as_ref().and_then(|direct| direct.lifetime_ms);
+        let life = life.map(|life| (self.replacement_at(cx, index, link, life), now + life));
         if let Some(link) = self.shards[index].link_mut(role) {
             link.socket = Socket::Opening { id: socket, ticket };
             link.handshake = Some(handshake);
-            link.channel = Some(connection(generation, now));
+            link.channel = Some(connection(generation, now, life));
         }
     }
 
@@ -329,14 +331,10 @@ impl Machine {
     }
 }
 
-/// What stands for a channel of the service: a connection that ends with its socket and belongs to a token.
-fn connection(generation: Option<Generation>, now: u64) -> Channel {
-    Channel {
-        name: String::new(),
-        owner: generation.unwrap_or(Generation(0)),
-        made_at: now,
-        rotate_at: u64::MAX,
-        ends_at: u64::MAX,
-        gone: false,
-    }
+/// What stands for a channel of the service: a connection that ends with its socket and belongs to a token. `life`: when it is to
+/// be replaced and when it ends, where that is known.
+fn connection(generation: Option<Generation>, now: u64, life: Option<(u64, u64)>) -> Channel {
+    let (rotate_at, ends_at) = life.unwrap_or((u64::MAX, u64::MAX));
+    let owner = generation.unwrap_or(Generation(0));
+    Channel { name: String::new(), owner, made_at: now, rotate_at, ends_at, gone: false }
 }

@@ -121,22 +121,17 @@ impl Machine {
         result: Result<NewChannel, Failure>,
     ) {
         let now = cx.now.mono;
-        let rotation = self.config.rotation.before_expiry_ms;
-        let beside = self.rotates_beside(index, link);
+        let life = result.as_ref().map_or(0, |channel| channel.expires_in_ms.max(1));
+        let rotate_at = if life > 0 { self.replacement_at(cx, index, link, life) } else { now };
         let Some((role, link)) = self.shards[index].by_id(link) else { return };
         link.creating = None;
         match result {
             Ok(channel) => {
-                let life = channel.expires_in_ms.max(1);
-                // Of 24 h: within the last 1–4 h, never two clients at the same moment.
-                let before = rotation
-                    .unwrap_or_else(|| cx.random.between(life / 24, life / 6) + (life / 6).min(1_000))
-                    .min(life / 2);
                 link.channel = Some(Channel {
                     name: channel.id,
                     owner,
                     made_at: now,
-                    rotate_at: apart(now, now + life - before, beside, life),
+                    rotate_at,
                     ends_at: now + life,
                     gone: false,
                 });
@@ -154,6 +149,23 @@ impl Machine {
                 self.step_failed(cx, index, role, &judgement, report);
             }
         }
+    }
+
+    /// When a link that lives so long from now on is to be replaced. Of 24 h: within the last 1–4 h, never two clients at the same
+    /// moment.
+    pub(super) fn replacement_at(
+        &self,
+        cx: &mut Context<'_>,
+        index: ShardIndex,
+        link: LinkId,
+        life: u64,
+    ) -> u64 {
+        let now = cx.now.mono;
+        let given = self.config.rotation.before_expiry_ms;
+        let before = given
+            .unwrap_or_else(|| cx.random.between(life / 24, life / 6) + (life / 6).min(1_000))
+            .min(life / 2);
+        apart(now, now + life - before, self.rotates_beside(index, link), life)
     }
 
     /// When the link is replaced beside which this one will stand.

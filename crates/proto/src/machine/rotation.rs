@@ -64,11 +64,19 @@ impl Machine {
         }
         let channel = link.channel.as_ref()?;
         let (rotate_at, owner, token_at) = (channel.rotate_at, channel.owner, shard.token_rotation_at);
-        match &self.config.direct {
-            Some(direct) if direct.renewal == Renewal::Message || direct.auth == Auth::None => return None,
-            Some(_) => {}
-            None if now >= rotate_at => return Some(Purpose::Planned(Reason::ChannelExpiring)),
-            None => self.wake_at(rotate_at),
+        if now >= rotate_at {
+            return Some(Purpose::Planned(Reason::ChannelExpiring));
+        }
+        if let Some(direct) = &self.config.direct {
+            let goes_with_token = direct.renewal == Renewal::Reconnect && direct.auth != Auth::None;
+            if direct.lifetime_ms.is_some() {
+                self.wake_at(rotate_at);
+            }
+            if !goes_with_token {
+                return None;
+            }
+        } else {
+            self.wake_at(rotate_at);
         }
         if self.tokens.current(now).is_some_and(|current| current > owner) {
             if self.tokens.ends_at(owner).is_none_or(|at| at <= now) {

@@ -239,7 +239,7 @@ impl Machine {
                     live: shard.is_live(),
                     rotating: shard.successor.is_some(),
                     expires_in_ms: channel
-                        .filter(|_| self.config.direct.is_none())
+                        .filter(|channel| channel.ends_at != u64::MAX)
                         .map(|channel| channel.ends_at.saturating_sub(now.mono)),
                     topics: link.map_or(0, |link| link.subscriptions.confirmed.len()),
                 }

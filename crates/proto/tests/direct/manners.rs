@@ -104,6 +104,7 @@ impl Manners {
         let direct = Direct {
             auth: self.auth,
             ready_timeout_ms: self.says_ready.then_some(10_000),
+            lifetime_ms: None,
             subscribes: self.subscribes,
             renewal: if self.renews_by_message { Renewal::Message } else { Renewal::Reconnect },
             resume,
