@@ -249,7 +249,7 @@ class NotificationClient extends EventEmitter {
       this.#pump.afterTurn(() => this.#closeNative())
     }
     this.#drainTimer = setTimeout(end, drainMs)
-    // Without a journal sequences count what was received, and the acknowledger knows how far that was acknowledged.
+    // Without a journal sequences count what was received.
     const { journal, received } = this.stats()
     const { acknowledged, lastSequence } = journal ?? { lastSequence: received }
     if (drainMs === 0 || acknowledged === lastSequence) end()

@@ -123,7 +123,9 @@ function pointer(value, path) {
 }
 
 function batch(value, path) {
-  return value === undefined || typeof value === 'boolean' ? value : pointer(value, path)
+  if (value === undefined || typeof value === 'boolean') return value
+  if (typeof value === 'string') return pointer(value, path)
+  throw wrong(path, `must be true, false, or a JSON Pointer to the array in a frame, not ${show(value)}`)
 }
 
 /** Any JSON value, null included. It may be a secret. */
