@@ -163,7 +163,11 @@ test('closes every minute: who replaces the connection before loses nothing', OP
   client.on('event', ({ eventBody }) => heard.push(eventBody.n))
   await client.connect()
   events.start(t)
-  await until(() => connections(sim, 'minute').length >= 4, () => 'four connections', 30_000)
+  await until(
+    () => connections(sim, 'minute').length >= 4,
+    () => 'four connections',
+    30_000,
+  )
   events.stop()
   await until(() => heard.length === events.last)
   assert.deepEqual(heard.toSorted((a, b) => a - b), range(1, events.last)) // prettier-ignore

@@ -118,7 +118,11 @@ new NotificationClient({ endpoint: { url, auth: 'basic' }, credentials })
 new NotificationClient({ endpoint: {}, credentials })
 // @ts-expect-error resuming takes a pointer
 new NotificationClient({ endpoint: { url, resume: { parameter: 'since' } } })
-new NotificationClient({ endpoint: { ...endpoint, lifetimeMs: 60_000 }, credentials, rotation: { beforeExpiryMs: 5_000 } })
+new NotificationClient({
+  endpoint: { ...endpoint, lifetimeMs: 60_000 },
+  credentials,
+  rotation: { beforeExpiryMs: 5_000 },
+})
 // @ts-expect-error an endpoint has no list of subscriptions
 new NotificationClient({ endpoint, credentials, rotation: { auditMs: 1 } })
 // @ts-expect-error both functions
