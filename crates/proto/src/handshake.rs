@@ -33,6 +33,9 @@ pub(crate) struct Handshake {
     pub(crate) joined_at: i64,
     /// Events that may come again, and how often.
     expected: HashMap<u64, u32>,
+    /// Positions and identities of what arrived before the connection was proven, which do not count yet: a server that is asked
+    /// topic by topic sends the past of one after the other.
+    arrived: Vec<(Option<String>, u64)>,
     /// A token was sent to a live socket, and its answer is due by then.
     renewal_due: Option<u64>,
     /// Topics that were asked for and are no longer wanted: the server sends them all the same.
@@ -49,7 +52,14 @@ enum Phase {
 
 impl Handshake {
     pub(crate) fn new(joined_at: i64, expected: HashMap<u64, u32>) -> Self {
-        Self { joined_at, phase: Phase::Opening, expected, renewal_due: None, left: BTreeSet::new() }
+        Self {
+            joined_at,
+            phase: Phase::Opening,
+            expected,
+            renewal_due: None,
+            left: BTreeSet::new(),
+            arrived: Vec::new(),
+        }
     }
 
     /// The socket is open. Without a deadline nothing is waited for.
@@ -84,6 +94,16 @@ impl Handshake {
 
     pub(crate) fn renewal_due(&self) -> Option<u64> {
         self.renewal_due
+    }
+
+    /// An event arrived that is no copy, and the connection is not proven.
+    pub(crate) fn early(&mut self, position: Option<&str>, identity: u64) {
+        self.arrived.push((position.map(str::to_owned), identity));
+    }
+
+    /// The connection is proven: what it was asked for has arrived.
+    pub(crate) fn proven(&mut self) -> Vec<(Option<String>, u64)> {
+        std::mem::take(&mut self.arrived)
     }
 
     /// Wanted topics have changed. Says which of them are to be asked for, of those that the socket did not carry until now.

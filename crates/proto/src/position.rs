@@ -14,6 +14,8 @@ pub(crate) struct Positions {
     before: Option<Place>,
     /// Events were seen to share a position, so the last one may not be complete.
     is_shared: bool,
+    /// What has arrived on connections that were not proven, and so did not move the position.
+    early: Vec<u64>,
     /// The server refused the last position while another connection carried the stream on.
     pub(crate) is_refused: bool,
     pub(crate) cursor: Loading,
@@ -59,6 +61,30 @@ impl Positions {
         }
     }
 
+    /// An event arrived on a connection that is not proven.
+    pub(crate) fn arrived_early(&mut self, identity: u64) {
+        if self.early.len() < MOST_SEEN {
+            self.early.push(identity);
+        }
+    }
+
+    /// A connection was proven, which brought these. Where topics came one after the other, the last position is not behind all
+    /// of them: any may come again.
+    pub(crate) fn caught_up(&mut self, arrived: Vec<(Option<String>, u64)>) {
+        self.early.clear();
+        for (position, identity) in &arrived {
+            self.arrived(position.as_deref(), *identity);
+        }
+        let is_placed =
+            |position: &str| self.before.iter().chain(&self.last).any(|place| place.position == position);
+        let others =
+            arrived.iter().filter(|(position, _)| position.as_deref().is_some_and(|it| !is_placed(it)));
+        let others: Vec<u64> = others.map(|(_, identity)| *identity).collect();
+        if let Some(last) = &mut self.last {
+            last.seen.extend(others.iter().rev().take(MOST_SEEN.saturating_sub(last.seen.len())));
+        }
+    }
+
     /// What the next connection asks for. The first one's time is kept, so that nothing falls between it and the second.
     pub(crate) fn next(&mut self, resume: &Resume, now: impl FnOnce() -> String) -> String {
         let last = self.last.get_or_insert_with(|| {
@@ -75,7 +101,8 @@ impl Positions {
     /// What may come again after resuming, and how often.
     pub(crate) fn expected(&self) -> HashMap<u64, u32> {
         let mut expected = HashMap::new();
-        for identity in self.before.iter().chain(&self.last).flat_map(|place| &place.seen) {
+        let placed = self.before.iter().chain(&self.last).flat_map(|place| &place.seen);
+        for identity in placed.chain(&self.early) {
             *expected.entry(*identity).or_default() += 1;
         }
         expected

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::backoff::Retry;
 use crate::config::Heartbeat;
 use crate::decision::{Decision, judge_close, judge_direct_close};
+use crate::handshake::Handshake;
 use crate::io::{Ending, Output, RequestId, SocketId, TopicId};
 use crate::link::{Link, Socket};
 use crate::notice::{ChannelStage, ClientState, ErrorCode, ErrorReport, Notice, Reason};
@@ -234,6 +235,7 @@ impl Machine {
             link.subscriptions.unsure_since = link.subscriptions.unsure_since.map(|_| cx.now.wall);
         }
         link.failed_opens = 0;
+        let arrived = link.handshake.as_mut().map(Handshake::proven).unwrap_or_default();
         let confirmed = link.subscriptions.confirmed.clone();
         let Some(open) = link.open_mut() else { return };
         open.proof_ended();
@@ -256,6 +258,7 @@ impl Machine {
         }
         if is_direct {
             self.tokens.works(cx.now.mono);
+            self.come_so_far(arrived);
         }
     }
 

@@ -295,9 +295,26 @@ impl Machine {
         if expected || is_copy {
             return true;
         }
-        if resumes {
-            self.stream.positions.arrived(envelope.position.as_deref(), identity);
+        let position = envelope.position.as_deref();
+        let subscribes = self.config.direct.as_ref().is_some_and(|direct| direct.subscribes);
+        let link = shard.by_socket(socket).map(|(_, link)| link);
+        let early =
+            link.filter(|link| subscribes && !link.is_live()).and_then(|link| link.handshake.as_mut());
+        match early {
+            _ if !resumes => {}
+            Some(handshake) => {
+                handshake.early(position, identity);
+                self.stream.positions.arrived_early(identity);
+            }
+            None => self.stream.positions.arrived(position, identity),
         }
         false
+    }
+
+    /// A connection is proven: the stream has come as far as what it has brought.
+    pub(super) fn come_so_far(&mut self, arrived: Vec<(Option<String>, u64)>) {
+        if self.resumes() {
+            self.stream.positions.caught_up(arrived);
+        }
     }
 }

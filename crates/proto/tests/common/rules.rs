@@ -77,6 +77,10 @@ impl Rules {
         self.operations.keys().copied().collect()
     }
 
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.operations.values().any(|effect| matches!(effect, Effect::Connect { .. }))
+    }
+
     pub(crate) fn floors(&self) -> [u64; 3] {
         self.floors
     }

@@ -223,7 +223,8 @@ impl World {
     fn change_topics(&mut self) {
         // A topic that is added to a stream that is asked for by topics brings its past, behind what came of the others since:
         // no single position tells how far that has come.
-        let is_disordered = self.manners.subscribes && self.manners.has_cursor;
+        let is_disordered =
+            self.manners.subscribes && self.manners.has_cursor || self.manners.replays_by_topic;
         if !self.manners.names_topics || is_disordered {
             return;
         }

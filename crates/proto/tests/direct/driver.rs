@@ -158,7 +158,9 @@ impl World {
         match &notice {
             Notice::State(change) => {
                 self.rules.state_changed(change);
-                self.process.next_attempt = change.retry_in_ms.map(|wait| self.clock.now().mono + wait);
+                // While one is under way, it is about another link.
+                let wait = change.retry_in_ms.filter(|_| !self.rules.is_connecting());
+                self.process.next_attempt = wait.map(|wait| self.clock.now().mono + wait);
                 let failed = change.state == ClientState::Failed;
                 assert!(!failed, "failed, although the credentials are good: {change:?}");
             }

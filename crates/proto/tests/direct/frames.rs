@@ -32,7 +32,11 @@ impl World {
                 self.agenda.plan(now + thinks, Item::Ready(socket));
             }
             Word::Ask(topic) => {
-                if !wire.is_accepted || !wire.sends.is_empty() || self.manners.resuming.is_none() {
+                let is_late = !wire.is_accepted || !wire.sends.is_empty() || self.manners.resuming.is_none();
+                if self.manners.replays_by_topic && wire.is_accepted {
+                    wire.sends.insert(topic);
+                    self.replay(socket, |event| event.topic == topic);
+                } else if is_late {
                     wire.sends.insert(topic);
                 } else if wire.gathers.insert(topic) && wire.gathers.len() == 1 {
                     self.agenda.plan(now + GATHER_MS, Item::Replay(socket));

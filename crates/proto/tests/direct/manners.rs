@@ -44,6 +44,8 @@ pub(crate) struct Manners {
     /// The user names topics.
     pub(crate) names_topics: bool,
     pub(crate) resuming: Option<Resuming>,
+    /// It sends the past of each topic as soon as that is asked for, one after the other.
+    pub(crate) replays_by_topic: bool,
     pub(crate) has_cursor: bool,
     pub(crate) has_ids: bool,
     /// Events come in arrays.
@@ -70,13 +72,15 @@ impl Manners {
         let closes = [Way::Close(1000), Way::Close(1008), Way::Close(4401)];
         let subscribes = dice.up_to(1) == 0;
         let resuming = (dice.up_to(3) > 0).then(|| Resuming::of(dice));
+        let has_cursor = resuming.is_some() && dice.up_to(2) > 0;
         Self {
             auth,
+            replays_by_topic: subscribes && !has_cursor && dice.up_to(1) == 0,
             says_ready: by_message || dice.up_to(3) == 0,
             renews_by_message: by_message && dice.up_to(1) == 0,
             subscribes,
             names_topics: subscribes || dice.up_to(1) == 0,
-            has_cursor: resuming.is_some() && dice.up_to(2) > 0,
+            has_cursor,
             has_ids: dice.up_to(1) == 0,
             in_batches: dice.up_to(2) == 0,
             has_twins: resuming.is_some_and(|it| it.coarse_ms.is_some()) && dice.up_to(2) == 0,
