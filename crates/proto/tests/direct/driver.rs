@@ -26,6 +26,9 @@ impl World {
             self.rules.before_output(&output);
             self.carry_out(output);
         }
+        for link in std::mem::take(&mut self.process.live) {
+            self.is_asked_for_everything(link);
+        }
         let (state, wake) = (self.machine.state(), self.machine.poll_timeout());
         assert!(!state.is_terminal() || wake.is_none(), "P9.2: a deadline after the end");
     }
@@ -167,7 +170,7 @@ impl World {
             Notice::Gap(gap) => self.gap(gap),
             Notice::History(moment) => {
                 if let MomentKind::Channel { link, stage: ChannelStage::Live, .. } = &moment.what {
-                    self.asks_for_everything(LinkId(*link));
+                    self.process.live.push(LinkId(*link));
                 }
                 if let MomentKind::Covered { topics } = &moment.what {
                     let all = topics.iter().any(|name| name == "*");
@@ -180,7 +183,7 @@ impl World {
     }
 
     /// A connection is live: it was asked for every topic.
-    fn asks_for_everything(&self, link: LinkId) {
+    fn is_asked_for_everything(&self, link: LinkId) {
         let mut wires = self.server.wires.values().filter(|wire| wire.link == link && wire.open_here);
         if let (true, Some(wire)) = (self.manners.subscribes, wires.next()) {
             let missing: Vec<&u8> = self.wanted.difference(&wire.asked).collect();

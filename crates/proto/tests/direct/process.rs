@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use genesys_notifications_proto::{
-    Cursor, Governor, GovernorConfig, Input, Machine, Random, SocketId, Track,
+    Cursor, Governor, GovernorConfig, Input, LinkId, Machine, Random, SocketId, Track,
 };
 
 use super::agenda::Item;
@@ -18,6 +18,8 @@ pub(crate) struct Process {
     sequence: u64,
     /// What is not acknowledged: sequence and event.
     outstanding: VecDeque<(u64, usize)>,
+    /// Links that have become live during this call of the machine.
+    pub(crate) live: Vec<LinkId>,
     /// Before that, as the user was told, nothing is attempted.
     pub(crate) next_attempt: Option<u64>,
     /// The socket whose end is being told.
