@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer as createHttpServer, request as httpRequest } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,10 +67,36 @@ export async function storeServer(t, name) {
         child.kill('SIGKILL')
         await ended
       }
-      return { port, stop }
+      return { port: name === 's3' ? await wholeRequestsOnly(t, port) : port, stop }
     }
     if (tries === 3) throw new Error(`${command} does not start: ${said}`)
   }
+}
+
+/**
+ * S3 stores an object as a whole or not at all. This server leaves half of one whose sender dies meanwhile, so it is given only
+ * requests that have arrived, by somebody who lives.
+ */
+async function wholeRequestsOnly(t, port) {
+  const server = createHttpServer(async (request, response) => {
+    try {
+      const body = Buffer.concat(await request.toArray())
+      const { expect: _, ...headers } = request.headers
+      const { method, url: path } = request
+      const onward = httpRequest({ host: '127.0.0.1', port, method, path, headers }).end(body)
+      const [answer] = await once(onward, 'response')
+      response.writeHead(answer.statusCode, answer.headers)
+      answer.pipe(response)
+    } catch {
+      response.destroy()
+    }
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return server.address().port
 }
 
 async function freePort() {
