@@ -881,7 +881,7 @@ export interface DirectEndpoint {
     topic?: string
     /** Its body. Default `'/eventBody'`, and null where there is none; a pointer that is given must find something. */
     body?: string
-    /** What tells it from others. Default none: copies are recognised by topic and body. */
+    /** What tells it from others. Default none: copies are recognised by topic, position and body. */
     id?: string
     /** Whether a frame may be an array of events (true), or where in it that array is. Default false. */
     batch?: boolean | string
