@@ -40,11 +40,21 @@ impl Place {
     fn new(position: &str) -> Self {
         Self { position: position.to_owned(), seen: Vec::new() }
     }
+
+    fn see(&mut self, identity: u64) {
+        if self.seen.len() < MOST_SEEN {
+            self.seen.push(identity);
+        }
+    }
 }
 
 impl Positions {
     /// An event arrived that is no copy. One without a position belongs to the last.
     pub(crate) fn arrived(&mut self, position: Option<&str>, identity: u64) {
+        // Of two connections one may lag behind: what came at the place to which it goes back is not forgotten.
+        if position.is_some() && self.before.as_ref().is_some_and(|it| Some(&*it.position) == position) {
+            std::mem::swap(&mut self.last, &mut self.before);
+        }
         match (position, &self.last) {
             (Some(position), Some(last)) if last.position == position => {
                 self.is_shared |= !last.seen.is_empty();
@@ -56,8 +66,8 @@ impl Positions {
             }
             (None, _) => {}
         }
-        if let Some(last) = self.last.as_mut().filter(|last| last.seen.len() < MOST_SEEN) {
-            last.seen.push(identity);
+        if let Some(last) = &mut self.last {
+            last.see(identity);
         }
     }
 
@@ -171,6 +181,17 @@ mod tests {
             positions.arrived(position, identity);
         }
         assert_eq!(positions.expected(), HashMap::from([(2, 2), (3, 1), (4, 1)]));
+    }
+
+    #[test]
+    fn a_connection_that_lags_behind_makes_nothing_forgotten() {
+        let mut positions = Positions::default();
+        for (position, identity) in [("a", 1), ("a", 2), ("b", 3), ("a", 4), ("b", 5)] {
+            positions.arrived(Some(position), identity);
+        }
+        assert_eq!(positions.last(), Some("b"));
+        assert_eq!(sent(&mut positions, None), "a");
+        assert_eq!(positions.expected().len(), 5);
     }
 
     #[test]
