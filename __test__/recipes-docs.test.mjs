@@ -133,8 +133,9 @@ test('since: ours loses nothing and repeats nothing; killed, it goes on from its
     await endure(t, { sim, events, program })
     const { missing } = judge({ sim, endpoint: 'since', program })
     assert.deepEqual(missing, [], `round ${round}`)
-    for (const n of program.printed()) seen.add(n)
     await program.kill()
+    // Only now: what it printed in its last moments is acknowledged, too.
+    for (const n of program.printed()) seen.add(n)
     // While nobody listens.
     events.some(20)
   }
