@@ -29,6 +29,13 @@ fn often(run: &Run<'_>) -> bool {
     run.kills + 3 >= length().as_secs()
 }
 
+fn survives_without_resume(recipe: Recipe<'_>) {
+    let mut run = Run::begin(recipe);
+    run.go_on(length(), |_| {});
+    assert!(often(&run), "killed {} times", run.kills);
+    judge_without_resume(run);
+}
+
 // P2, P12.3, P12.4
 #[test]
 fn a_token_in_the_query() {
@@ -39,10 +46,7 @@ fn a_token_in_the_query() {
         client: r#","topics":[]"#,
         outage: None,
     };
-    let mut run = Run::begin(recipe);
-    run.go_on(length(), |_| {});
-    assert!(often(&run), "killed {} times", run.kills);
-    judge_without_resume(run);
+    survives_without_resume(recipe);
 }
 
 // P12.1, P12.2
@@ -56,10 +60,7 @@ fn a_first_message_and_its_acknowledgement() {
         client: "",
         outage: None,
     };
-    let mut run = Run::begin(recipe);
-    run.go_on(length(), |_| {});
-    assert!(often(&run), "killed {} times", run.kills);
-    judge_without_resume(run);
+    survives_without_resume(recipe);
 }
 
 // P12.4
@@ -74,10 +75,7 @@ fn a_first_message_that_is_sent_again() {
         client: "",
         outage: None,
     };
-    let mut run = Run::begin(recipe);
-    run.go_on(length(), |_| {});
-    assert!(often(&run), "killed {} times", run.kills);
-    judge_without_resume(run);
+    survives_without_resume(recipe);
 }
 
 // P12.3, P12.5
