@@ -91,7 +91,17 @@ pub(crate) async fn run(world: Arc<World>, traffic: Traffic, id: u64, stop: Arc<
         let due = base + (began.elapsed().as_secs_f64() * traffic.rate_per_second) as u64;
         let due = due.min(traffic.count.unwrap_or(u64::MAX)).min(published + MOST_AT_ONCE);
         while published < due {
-            world.with(|state| state.publish_generated(&topics));
+            // Whoever stopped it counts on the last event being the last, also in the middle of a burst.
+            let goes_on = world.with(|state| {
+                let goes_on = state.traffic.contains_key(&id);
+                if goes_on {
+                    state.publish_generated(&topics);
+                }
+                goes_on
+            });
+            if !goes_on {
+                return;
+            }
             published += 1;
         }
     }
